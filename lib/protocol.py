@@ -1,0 +1,237 @@
+"""One run of active learning, whole: a frozen, validated set of decisions; and the profiles of the study."""
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class StudyError(ValueError):
+    """A user's mistake, said in one line: what was given, what is allowed, what to do."""
+
+
+CHOICES = {
+    "strategy": ("bald", "random", "entropy", "margin", "variation_ratio"),
+    "decoder": ("cnn", "linear"),
+    "mc_dropout": ("penultimate", "decoder"),
+    "restart": ("cold", "warm"),
+    "random_pool": ("same", "train"),
+    "precision": ("auto", "float32", "bfloat16"),
+}
+
+# what a field may hold: smallest and largest value
+RANGES = {
+    "seed": (0, 2**63 - 1),
+    "start": (1, 10**9),
+    "query": (1, 10**9),
+    "rounds": (0, 10**4),
+    "pool": (1, 10**9),
+    "validation_rows": (0, 10**9),
+    "samples": (1, 10**6),
+    "hidden": (1, 10**5),
+    "maps": (1, 10**5),
+    "dropout": (0.0, 0.99),
+    "epochs": (1, 10**4),
+    "batch_size": (2, 10**6),
+    "encoder_lr": (0.0, 1.0),
+    "decoder_lr": (0.0, 1.0),
+    "warmup": (0.0, 1.0),
+    "weight_decay": (0.0, 1.0),
+    "clip": (1e-9, 1e9),
+    "max_length": (8, 512),
+    "threads": (1, 1024),
+}
+
+# where things lie, not what they are: the fingerprints of rows and weights stand for them in the key
+LOCATIONS = ("encoder", "hub")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """One run: a task, a model, a strategy, a seed and every decision between them.
+
+    Each field that the paper fixes defaults to the paper's word. Raises StudyError if a value is not allowed.
+    """
+
+    task: str  # name of a task in lib.tasks.TASKS
+    strategy: str = "bald"  # acquisition function, a key of lib.acquisition.STRATEGIES
+    seed: int = 0  # run number: decoder initialisation, row order, dropout, masks, random acquisition
+    frozen: int = 0  # F: layers [0, F) and the embeddings; F < 0: the last -F layers
+
+    encoder: str = "all-MiniLM-L6-v2"  # a name in lib.sources.ENCODERS, a checkpoint folder, or ID@REVISION
+    hub: str = ""  # folder laid out like the Hugging Face Hub; empty: the Hub itself
+
+    start: int = 10  # |S_10|: the first rows, labelled from the beginning
+    query: int = 100  # Q: rows acquired in a round
+    rounds: int = 9  # acquisitions; the model is trained rounds + 1 times
+    pool: int = 20_000  # U = training rows [start, pool)
+    random_pool: str = "same"  # random acquires from the same U, or from all of "train" as the paper may have
+    validation_rows: int = 0  # first rows of the validation split that are evaluated; 0: all
+
+    samples: int = 50  # S: stochastic passes
+    mc_dropout: str = "penultimate"  # which dropouts stay on in a stochastic pass; "decoder": all of the decoder's
+
+    decoder: str = "cnn"  # or "linear": dropout and one layer on the last hidden state of [CLS]
+    maps: int = 64  # feature maps of each filter height (3, 4, 5)
+    hidden: int = 128  # width of the hidden fully connected layer
+    dropout: float = 0.1  # rate of every dropout of the decoder
+
+    epochs: int = 3  # theta_0 to theta_3
+    restart: str = "cold"  # each round trains from theta_0; "warm": from where the last round ended
+    batch_size: int = 16  # rows in a step
+    encoder_lr: float = 1e-4  # peak learning rate of the encoder
+    decoder_lr: float = 1e-3  # peak learning rate of the decoder
+    warmup: float = 0.1  # share of the steps in which the learning rates rise; then they fall to zero
+    weight_decay: float = 0.01  # of AdamW, on weight matrices alone
+    clip: float = 1.0  # largest norm of the gradient
+
+    max_length: int = 128  # tokens of a row, [CLS] and [SEP] included; longer rows are cut
+    precision: str = "auto"  # of the encoder: bfloat16 where the hardware has it, else float32
+    threads: int = 1  # CPU threads of a run: they change rounding, so they belong to the run
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            _check(field.name, field.type, getattr(self, field.name))
+        if self.pool <= self.start:
+            raise StudyError(
+                f"pool={self.pool} leaves no unlabelled row after start={self.start}: U is rows [start, pool)"
+            )
+        available = self.pool - self.start
+        if self.rounds * self.query > available:
+            raise StudyError(
+                f"rounds={self.rounds} × query={self.query} acquires {self.rounds * self.query} rows, but U has "
+                f"{available} (rows [{self.start}, {self.pool})): lower query or rounds, or raise pool"
+            )
+        if self.precision == "auto":
+            object.__setattr__(self, "precision", fastest_precision())
+
+    def canonical(self) -> dict:
+        """Every field that decides the result, in a fixed order; locations left out."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in LOCATIONS}
+        if self.strategy == "random":  # no stochastic pass is made
+            fields |= {"samples": 0}
+        else:
+            fields |= {"random_pool": "same"}
+        if not self.rounds:  # nothing is acquired: the run is "train once on S_start"
+            fields |= {"strategy": "none", "query": 0, "pool": 0, "samples": 0, "random_pool": "same"}
+        return dict(sorted(fields.items()))
+
+    def seed_sequence(self, stream: str, round_: int = 0) -> np.random.SeedSequence:
+        """An independent stream of random numbers. It does not depend on the strategy: runs of a seed are paired."""
+        return np.random.SeedSequence(self.seed, spawn_key=(STREAMS.index(stream), round_))
+
+    def torch_seed(self, stream: str, round_: int = 0) -> int:
+        """The same, as one 63-bit number for torch."""
+        return int(self.seed_sequence(stream, round_).generate_state(1, np.uint64)[0] >> 1)
+
+    def generator(self, stream: str, round_: int = 0) -> np.random.Generator:
+        return np.random.default_rng(self.seed_sequence(stream, round_))
+
+
+STREAMS = ("decoder", "order", "dropout", "masks", "random", "ties")
+
+
+def _check(name: str, annotation: type, value) -> None:
+    given = f"{name}={value!r}"
+    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, annotation) or isinstance(value, bool):
+        raise StudyError(f"{given} is not allowed: {name} must be of type {annotation.__name__}")
+    if name in CHOICES and value not in CHOICES[name]:
+        raise StudyError(f"{given} is not known: choose {one_of(CHOICES[name])}")
+    if name in RANGES:
+        low, high = RANGES[name]
+        if not low <= value <= high:  # also refuses nan
+            raise StudyError(f"{given} is not allowed: {name} must lie between {low} and {high}")
+
+
+def one_of(names) -> str:
+    """'a, b or c', for error messages."""
+    *head, last = [str(name) for name in names]
+    return f"{', '.join(head)} or {last}" if head else last
+
+
+def fastest_precision() -> str:
+    """'bfloat16' where the hardware multiplies it natively, else 'float32'."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    capability = torch.backends.cpu.get_cpu_capability()
+    native = capability.startswith("AVX512") and torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if native else "float32"
+
+
+def digest(thing) -> str:
+    """SHA-256 of a JSON-able thing in canonical form."""
+    return hashlib.sha256(json.dumps(thing, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """A size of the study: which tasks, how many runs, and what every run has in common."""
+
+    name: str
+    tasks: tuple[str, ...]
+    runs: int  # seeds 0 … runs - 1
+    frozen: tuple[int, ...]  # the F of Tables 1 and 2
+    sizes: tuple[int, ...]  # the x of Figure 2, as far as the training rows go
+    common: dict  # fields of Protocol
+
+    def grid(self, *, tasks=(), strategies=("bald",), frozen=(0,), runs=0, **changes) -> list[Protocol]:
+        """All combinations as protocols, seeds innermost. Empty tasks or zero runs: the profile's own."""
+        for task in tasks:
+            if task not in self.tasks:
+                raise StudyError(
+                    f"task {task!r} is not in profile {self.name!r}: choose {one_of(self.tasks)}, or another profile"
+                )
+        if not isinstance(runs, int) or runs < 0:
+            raise StudyError(f"runs={runs!r} is not allowed: give a number of seeds, 0 for the profile's {self.runs}")
+        combinations = itertools.product(tasks or self.tasks, strategies, frozen, range(runs or self.runs))
+        return [
+            Protocol(**{**self.common, "task": task, "strategy": strategy, "frozen": F, "seed": seed, **changes})
+            for task, strategy, F, seed in combinations
+        ]
+
+
+def profile(name: str) -> Profile:
+    """The profile called `name`: 'quick', 'minilm' or 'paper'. Raises StudyError for another name."""
+    if name not in PROFILES:
+        raise StudyError(f"profile={name!r} is not known: choose {one_of(PROFILES)}")
+    return PROFILES[name]
+
+
+GLUE = ("mnli", "qnli", "sst2", "snli")  # in the order of the paper's tables
+
+PROFILES = {
+    "quick": Profile(
+        name="quick",
+        tasks=("reviews", "editorials"),
+        runs=3,
+        frozen=(0, 2, -2),
+        sizes=(10, 30, 100, 300, 1000),
+        common={"query": 20, "rounds": 4, "pool": 600, "validation_rows": 400, "max_length": 64},
+    ),
+    "minilm": Profile(
+        name="minilm",
+        tasks=GLUE,
+        runs=3,
+        frozen=(0, 2, -2, 3, -3),
+        sizes=(10, 110, 510, 910, 2000, 5000, 10_000, 20_000),
+        common={},
+    ),
+    "paper": Profile(
+        name="paper",
+        tasks=GLUE,
+        runs=3,
+        frozen=(0, 3, -3, 6, -6),
+        sizes=(10, 110, 510, 910, 2000, 5000, 10_000, 20_000, 40_000, 60_000, 100_000, 200_000, 400_000),
+        common={
+            "encoder": "google-bert/bert-base-uncased@86b5e0934494bd15c9632b12f734a8a67f723594",
+            "encoder_lr": 2e-5,
+        },
+    ),
+}

@@ -1,0 +1,254 @@
+"""The text-classification tasks: rows of text with a label, tokenised once and kept as flat arrays."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import torch
+
+from lib import sources
+from lib.protocol import StudyError, one_of
+
+NEAR_ZERO = 0.5  # reviews with a mean rating nearer to zero than this are left out
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows of a task are found, and what they look like."""
+
+    labels: tuple[str, ...]
+    columns: tuple[str, ...]  # text columns: one, or two for pairs
+    data: str = ""  # "glue" or "snli"; empty: a text file of the quick profile
+    config: str = ""
+    validation: str = "validation"
+
+
+NLI = ("entailment", "neutral", "contradiction")
+TASKS = {
+    "sst2": Source(("negative", "positive"), ("sentence",), "glue", "sst2"),
+    "qnli": Source(("entailment", "not_entailment"), ("question", "sentence"), "glue", "qnli"),
+    "mnli": Source(NLI, ("premise", "hypothesis"), "glue", "mnli", "validation_matched"),
+    "snli": Source(NLI, ("premise", "hypothesis"), "snli", "plain_text"),
+    "reviews": Source(("negative", "positive"), ("sentence",)),
+    "editorials": Source(("next", "same editorial", "other editorial"), ("first", "second")),
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows, packed end to end without padding."""
+
+    tokens_T: torch.Tensor  # token ids, int64
+    segments_T: torch.Tensor  # 0 for the first text, 1 for the second
+    positions_T: torch.Tensor  # place in the row
+    starts_B: torch.Tensor  # index in T of the first token, [CLS], of each row
+    lengths: np.ndarray  # tokens of each row
+    labels_B: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Rows:
+    """N labelled rows: the texts, and their tokens as one flat array with offsets."""
+
+    texts: list[tuple[str, ...]]
+    labels_N: np.ndarray
+    tokens_T: np.ndarray
+    segments_T: np.ndarray
+    offsets: np.ndarray  # N + 1; row n is tokens_T[offsets[n] : offsets[n + 1]]
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+    @property
+    def lengths_N(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def flat_index(self, rows: np.ndarray) -> np.ndarray:
+        """Positions in the flat arrays of all tokens of `rows`, in the order of `rows`."""
+        lengths = self.lengths_N[rows]
+        ends = np.cumsum(lengths)
+        return np.arange(ends[-1]) + np.repeat(self.offsets[rows] - (ends - lengths), lengths)
+
+    def batch(self, rows, device="cpu") -> Batch:
+        """The rows of these numbers, packed in this order."""
+        rows = np.asarray(rows)
+        lengths = self.lengths_N[rows]
+        starts = np.cumsum(lengths) - lengths
+        flat = self.flat_index(rows)
+        positions = np.arange(len(flat)) - np.repeat(starts, lengths)
+        arrays = self.tokens_T[flat], self.segments_T[flat], positions, starts, self.labels_N[rows]
+        tokens, segments, positions, starts, labels = (
+            torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays
+        )
+        return Batch(tokens, segments, positions, starts, lengths, labels)
+
+    def token_batches(self, rows, tokens: int) -> list[np.ndarray]:
+        """`rows` cut into batches of like length with at most `tokens` tokens each (or one row)."""
+        rows = np.asarray(rows)
+        rows = rows[np.argsort(self.lengths_N[rows], kind="stable")]
+        batches, first, filled = [], 0, 0
+        for i, length in enumerate(self.lengths_N[rows]):
+            if filled + length > tokens and i > first:
+                batches.append(rows[first:i])
+                first, filled = i, 0
+            filled += length
+        return [*batches, rows[first:]] if len(rows) else []
+
+
+@dataclass(frozen=True)
+class Task:
+    name: str
+    train: Rows
+    validation: Rows
+    labels: tuple[str, ...]
+    fingerprint: str  # SHA-256 of all rows and label names
+
+    @property
+    def num_labels(self) -> int:
+        return len(self.labels)
+
+
+@cache
+def load_task(name: str, hub: str | None = None, encoder: str = "all-MiniLM-L6-v2", max_length: int = 128) -> Task:
+    """Read and tokenise a task.
+
+    name: a key of TASKS. hub: folder laid out like the Hub, for the tasks that come from there; None: the Hub.
+    encoder: whose tokenizer to use. Raises StudyError for an unknown task, a missing split, unknown labels, an
+    empty text.
+    """
+    if name not in TASKS:
+        raise StudyError(f"task={name!r} is not known: choose {one_of(TASKS)}")
+    source = TASKS[name]
+    if source.data:
+        train, validation = _read_glue(source, hub or "")
+    else:
+        train, validation = {"reviews": _read_reviews, "editorials": _build_editorials}[name]()
+    tokenizer = load_tokenizer(encoder)
+    splits = {"train": train, "validation": validation}
+    return Task(
+        name,
+        *(tokenise(rows, tokenizer, max_length, f"{name}/{split}") for split, rows in splits.items()),
+        labels=source.labels,
+        fingerprint=_fingerprint(source.labels, train, validation),
+    )
+
+
+def load_tokenizer(encoder: str):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(sources.checkpoint(encoder), trust_remote_code=False)
+
+
+def tokenise(rows: list[tuple], tokenizer, max_length: int, where: str) -> Rows:
+    """rows of (text, [text,] label) → Rows. Pairs are encoded as pairs; the longer text is cut first."""
+    if not rows:
+        raise StudyError(f"{where} has no labelled row")
+    texts, labels = [row[:-1] for row in rows], [row[-1] for row in rows]
+    for number, row in enumerate(texts):
+        if not all(isinstance(text, str) and text.strip() for text in row):
+            raise StudyError(f"{where}, row {number}: a text is empty: fill it or leave the row out")
+    columns = [list(column) for column in zip(*texts, strict=True)]
+    encoded = tokenizer(
+        *columns,
+        truncation=True,
+        max_length=max_length,
+        padding=False,
+        return_attention_mask=False,
+        return_token_type_ids=True,
+    )
+    lengths = np.fromiter(map(len, encoded["input_ids"]), np.int64, len(rows))
+    flat = {
+        key: np.fromiter((i for row in encoded[key] for i in row), np.int32, lengths.sum())
+        for key in ("input_ids", "token_type_ids")
+    }
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    return Rows(texts, np.array(labels, np.int64), flat["input_ids"], flat["token_type_ids"].astype(np.int8), offsets)
+
+
+def _fingerprint(labels, *splits) -> str:
+    sha = hashlib.sha256(repr(labels).encode())
+    for rows in splits:
+        sha.update(f"{len(rows)} rows".encode())
+        for row in rows:
+            sha.update(repr(row).encode())
+    return sha.hexdigest()
+
+
+def _read_glue(source: Source, hub: str):
+    return [_read_split(source, split, hub) for split in ("train", source.validation)]
+
+
+def _read_split(source: Source, split: str, hub: str) -> list[tuple]:
+    data = sources.load_split(source.data, source.config, split, hub)
+    where = f"{source.config}/{split} of {hub or 'the Hub'}"
+    missing = {*source.columns, "label"} - set(data.column_names)
+    if missing:
+        raise StudyError(f"{where} has no column {one_of(sorted(missing))}, only {', '.join(data.column_names)}")
+    names = getattr(data.features["label"], "names", None)
+    if names is not None and tuple(names) != source.labels:
+        raise StudyError(f"{where} has the labels {', '.join(names)}, expected {', '.join(source.labels)}")
+    rows = list(zip(*(data[column] for column in (*source.columns, "label")), strict=True))
+    unknown = {row[-1] for row in rows} - {-1, *range(len(source.labels))}
+    if unknown:
+        raise StudyError(
+            f"{where} has the label {one_of(sorted(unknown))}: expected 0 to {len(source.labels) - 1}, "
+            "or -1 for a row without a gold label"
+        )
+    return [row for row in rows if row[-1] != -1]
+
+
+def _read_lines(name: str) -> list[tuple[str, float, str]]:
+    """id, mean rating and text of every line of a file of vaderSentiment's."""
+    lines = sources.text_file(name).read_text("utf-8").splitlines()
+    fields = [line.split("\t") for line in lines if line]
+    return [(number, float(rating), " ".join(text.split())) for number, rating, text in fields]
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.lower().encode()).digest()[:8])
+
+
+def _read_reviews():
+    """Sentences of movie reviews, positive or negative by their mean rating; ordered and split by hash."""
+    rated = {text.lower(): (text, rating) for _, rating, text in _read_lines("reviews")}  # a sentence once
+    rows = [(text, int(rating > 0)) for text, rating in rated.values() if abs(rating) >= NEAR_ZERO]
+    rows.sort(key=lambda row: _hash(row[0]))  # the file has the positive ones first
+    train = [row for row in rows if _hash(row[0]) % 5]
+    validation = [row for row in rows if not _hash(row[0]) % 5]
+    return train, validation
+
+
+def _build_editorials():
+    """Pairs of sentences: the second follows the first, stands elsewhere in its editorial, or in another one.
+
+    Every sentence that has a successor is first of exactly one pair; classes are equally frequent in each split;
+    every fifth editorial, by hash, is for validation.
+    """
+    editorials = {}
+    for number, _, text in _read_lines("editorials"):
+        editorials.setdefault(number.partition("_")[0], []).append(text)
+    splits = {False: [], True: []}
+    for number, sentences in editorials.items():
+        if len(sentences) >= 5:  # enough for an "elsewhere"
+            splits[_hash(f"editorial {number}") % 5 == 0].append(sentences)
+    rng = np.random.default_rng(498)  # drawn once: part of what the task is
+    return [_pairs(splits[part], rng) for part in (False, True)]
+
+
+def _pairs(editorials: list[list[str]], rng: np.random.Generator) -> list[tuple[str, str, int]]:
+    firsts = [(e, s) for e, sentences in enumerate(editorials) for s, _ in enumerate(pairwise(sentences))]
+    firsts = [firsts[i] for i in rng.permutation(len(firsts))]
+    rows = []
+    for (e, s), label in zip(firsts, np.arange(len(firsts) // 3 * 3) % 3, strict=False):
+        if label == 0:
+            second = editorials[e][s + 1]
+        elif label == 1:
+            near = {s - 1, s, s + 1}
+            second = editorials[e][rng.choice([i for i in range(len(editorials[e])) if i not in near])]
+        else:
+            other = editorials[rng.choice([i for i in range(len(editorials)) if i != e])]
+            second = other[rng.integers(len(other))]
+        rows.append((editorials[e][s], second, int(label)))
+    return [rows[i] for i in rng.permutation(len(rows))]

@@ -1,0 +1,74 @@
+"""Fine-tuning: θ_0 → θ_3, three epochs over the labelled rows T."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lib.model import Classifier
+from lib.protocol import Protocol
+from lib.tasks import Rows
+
+
+def train(classifier: Classifier, rows: Rows, labelled, protocol: Protocol, round_: int) -> list[float]:
+    """Train in place on the rows numbered `labelled`; returns the loss of every step.
+
+    AdamW with a linear warm-up and a linear decay, separate learning rates for encoder and decoder, cross-entropy.
+    The order of rows and the dropout come from streams of the run's seed and this round.
+    """
+    device = next(classifier.parameters()).device
+    batches = list(epoch_batches(labelled, protocol, round_))
+    optimizer = build_optimizer(classifier, protocol)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_decay(len(batches), protocol.warmup))
+    trained = [p for p in classifier.parameters() if p.requires_grad]
+    losses = []
+    classifier.train()
+    with seeded(protocol.torch_seed("dropout", round_), device):
+        for numbers in batches:
+            batch = rows.batch(numbers, device)
+            loss = F.cross_entropy(classifier(batch), batch.labels_B)
+            loss.backward()
+            nn.utils.clip_grad_norm_(trained, protocol.clip)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            losses.append(loss.detach())
+    classifier.eval()
+    return torch.stack(losses).tolist()
+
+
+def epoch_batches(labelled, protocol: Protocol, round_: int) -> Iterator[np.ndarray]:
+    """The batches of all epochs: in each, every labelled row once, in a new order."""
+    rng = protocol.generator("order", round_)
+    for _ in range(protocol.epochs):
+        order = rng.permutation(np.asarray(labelled))
+        yield from np.array_split(order, math.ceil(len(order) / protocol.batch_size))
+
+
+def build_optimizer(classifier: Classifier, protocol: Protocol) -> torch.optim.AdamW:
+    """One group for each of encoder and decoder × with and without weight decay; frozen parameters are left out."""
+    groups = []
+    for part, lr in ((classifier.encoder, protocol.encoder_lr), (classifier.decoder, protocol.decoder_lr)):
+        trained = [p for p in part.parameters() if p.requires_grad]
+        matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim == 1]
+        groups.append({"params": matrices, "lr": lr, "weight_decay": protocol.weight_decay})
+        groups.append({"params": vectors, "lr": lr, "weight_decay": 0.0})  # biases and norms
+    return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
+
+
+def warmup_then_decay(steps: int, warmup: float):
+    """Factor of the learning rate at each step: up to 1 over the first share `warmup`, then down to 0."""
+    rising = max(1, round(steps * warmup))
+    return lambda step: min((step + 1) / rising, (steps - step) / max(1, steps - rising))
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device):
+    """Torch's random numbers come from `seed` inside the block; what was before is restored after it."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
