@@ -148,9 +148,9 @@ def _check(name: str, annotation: type, value) -> None:
             raise StudyError(f"{given} is not allowed: {name} must lie between {low} and {high}")
 
 
-def one_of(names) -> str:
+def one_of(options) -> str:
     """'a, b or c', for error messages."""
-    *head, last = [str(name) for name in names]
+    *head, last = map(str, options)
     return f"{', '.join(head)} or {last}" if head else last
 
 
@@ -181,8 +181,14 @@ class Profile:
     sizes: tuple[int, ...]  # the x of Figure 2, as far as the training rows go
     common: dict  # fields of Protocol
 
-    def grid(self, *, tasks=(), strategies=("bald",), frozen=(0,), runs=0, **changes) -> list[Protocol]:
-        """All combinations as protocols, seeds innermost. Empty tasks or zero runs: the profile's own."""
+    def grid(self, *, tasks="", strategies="bald", frozen=(0,), runs=0, **changes) -> list[Protocol]:
+        """All combinations as protocols, seeds innermost.
+
+        tasks, strategies: names, or one string of names with commas between them; no tasks or zero runs: the
+        profile's own. changes: other fields of Protocol; None keeps the profile's value. Raises StudyError.
+        """
+        tasks, strategies = names(tasks) or self.tasks, names(strategies)
+        changes = {field: value for field, value in changes.items() if value is not None}
         for task in tasks:
             if task not in self.tasks:
                 raise StudyError(
@@ -190,11 +196,16 @@ class Profile:
                 )
         if not isinstance(runs, int) or runs < 0:
             raise StudyError(f"runs={runs!r} is not allowed: give a number of seeds, 0 for the profile's {self.runs}")
-        combinations = itertools.product(tasks or self.tasks, strategies, frozen, range(runs or self.runs))
+        combinations = itertools.product(tasks, strategies, frozen, range(runs or self.runs))
         return [
             Protocol(**{**self.common, "task": task, "strategy": strategy, "frozen": F, "seed": seed, **changes})
             for task, strategy, F, seed in combinations
         ]
+
+
+def names(given) -> tuple[str, ...]:
+    """'a, b' → ("a", "b"); a tuple or list stays what it is."""
+    return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else tuple(given)
 
 
 def profile(name: str) -> Profile:

@@ -27,7 +27,7 @@ from filelock import FileLock
 
 from lib import sources
 from lib.protocol import Protocol, StudyError, digest
-from lib.tasks import load_task
+from lib.tasks import read_texts
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / "results"
@@ -54,7 +54,7 @@ class Run:
         return {
             "schema": SCHEMA,
             "protocol": p.canonical(),
-            "rows": load_task(p.task, p.hub, p.encoder, p.max_length).fingerprint,
+            "rows": read_texts(p.task, p.hub).fingerprint,
             "weights": sources.weights_fingerprint(p.encoder),
         }
 

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
@@ -98,12 +98,22 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Texts:
+    """The rows of a task before tokenisation: tuples of one or two texts and a label."""
+
+    train: list[tuple]
+    validation: list[tuple]
+    labels: tuple[str, ...]
+    fingerprint: str  # SHA-256 of all rows and label names
+
+
+@dataclass(frozen=True)
 class Task:
     name: str
     train: Rows
     validation: Rows
     labels: tuple[str, ...]
-    fingerprint: str  # SHA-256 of all rows and label names
+    fingerprint: str
 
     @property
     def num_labels(self) -> int:
@@ -111,28 +121,32 @@ class Task:
 
 
 @cache
-def load_task(name: str, hub: str | None = None, encoder: str = "all-MiniLM-L6-v2", max_length: int = 128) -> Task:
-    """Read and tokenise a task.
-
-    name: a key of TASKS. hub: folder laid out like the Hub, for the tasks that come from there; None: the Hub.
-    encoder: whose tokenizer to use. Raises StudyError for an unknown task, a missing split, unknown labels, an
-    empty text.
-    """
+def read_texts(name: str, hub: str = "") -> Texts:
+    """The texts of a task, without a tokenizer. Raises StudyError as `load_task` does."""
     if name not in TASKS:
         raise StudyError(f"task={name!r} is not known: choose {one_of(TASKS)}")
     source = TASKS[name]
     if source.data:
-        train, validation = _read_glue(source, hub or "")
+        train, validation = (_read_split(source, split, hub) for split in ("train", source.validation))
     else:
         train, validation = {"reviews": _read_reviews, "editorials": _build_editorials}[name]()
+    for split, rows in (("train", train), (source.validation, validation)):
+        _check_texts(rows, f"{name}/{split}")
+    return Texts(train, validation, source.labels, _fingerprint(source.labels, train, validation))
+
+
+@cache
+def load_task(name: str, hub: str | None = None, encoder: str = "all-MiniLM-L6-v2", max_length: int = 128) -> Task:
+    """Read and tokenise a task.
+
+    name: a key of TASKS. hub: folder laid out like the Hub, for the tasks that come from there; None: the Hub.
+    encoder: whose tokenizer to use. max_length: tokens of a row, the longer text of a pair is cut first. Raises
+    StudyError for an unknown task, a missing split, unknown labels, an empty text.
+    """
+    texts = read_texts(name, hub or "")
     tokenizer = load_tokenizer(encoder)
-    splits = {"train": train, "validation": validation}
-    return Task(
-        name,
-        *(tokenise(rows, tokenizer, max_length, f"{name}/{split}") for split, rows in splits.items()),
-        labels=source.labels,
-        fingerprint=_fingerprint(source.labels, train, validation),
-    )
+    train, validation = (tokenise(rows, tokenizer, max_length) for rows in (texts.train, texts.validation))
+    return Task(name, train, validation, texts.labels, texts.fingerprint)
 
 
 def load_tokenizer(encoder: str):
@@ -141,14 +155,9 @@ def load_tokenizer(encoder: str):
     return AutoTokenizer.from_pretrained(sources.checkpoint(encoder), trust_remote_code=False)
 
 
-def tokenise(rows: list[tuple], tokenizer, max_length: int, where: str) -> Rows:
-    """rows of (text, [text,] label) → Rows. Pairs are encoded as pairs; the longer text is cut first."""
-    if not rows:
-        raise StudyError(f"{where} has no labelled row")
+def tokenise(rows: list[tuple], tokenizer, max_length: int) -> Rows:
+    """Tuples of one or two texts and a label → Rows. Two texts are encoded as a pair."""
     texts, labels = [row[:-1] for row in rows], [row[-1] for row in rows]
-    for number, row in enumerate(texts):
-        if not all(isinstance(text, str) and text.strip() for text in row):
-            raise StudyError(f"{where}, row {number}: a text is empty: fill it or leave the row out")
     columns = [list(column) for column in zip(*texts, strict=True)]
     encoded = tokenizer(
         *columns,
@@ -160,7 +169,7 @@ def tokenise(rows: list[tuple], tokenizer, max_length: int, where: str) -> Rows:
     )
     lengths = np.fromiter(map(len, encoded["input_ids"]), np.int64, len(rows))
     flat = {
-        key: np.fromiter((i for row in encoded[key] for i in row), np.int32, lengths.sum())
+        key: np.fromiter(chain.from_iterable(encoded[key]), np.int32, lengths.sum())
         for key in ("input_ids", "token_type_ids")
     }
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -176,8 +185,12 @@ def _fingerprint(labels, *splits) -> str:
     return sha.hexdigest()
 
 
-def _read_glue(source: Source, hub: str):
-    return [_read_split(source, split, hub) for split in ("train", source.validation)]
+def _check_texts(rows: list[tuple], where: str) -> None:
+    if not rows:
+        raise StudyError(f"{where} has no row with a label: look into the data set")
+    for number, (*texts, _) in enumerate(rows):
+        if not all(isinstance(text, str) and text.strip() for text in texts):
+            raise StudyError(f"{where}, row {number}: a text is empty: fill it or leave the row out")
 
 
 def _read_split(source: Source, split: str, hub: str) -> list[tuple]:
