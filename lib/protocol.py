@@ -94,7 +94,8 @@ class Protocol:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            _check(field.name, field.type, getattr(self, field.name))
+            value = _checked(field.name, field.type, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)  # 0 and 0.0 are one value: the key should say so
         if self.pool <= self.start:
             raise StudyError(
                 f"pool={self.pool} leaves no unlabelled row after start={self.start}: U is rows [start, pool)"
@@ -134,7 +135,7 @@ class Protocol:
 STREAMS = ("decoder", "order", "dropout", "masks", "random", "ties")
 
 
-def _check(name: str, annotation: type, value) -> None:
+def _checked(name: str, annotation: type, value):
     given = f"{name}={value!r}"
     if annotation is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
@@ -146,6 +147,7 @@ def _check(name: str, annotation: type, value) -> None:
         low, high = RANGES[name]
         if not low <= value <= high:  # also refuses nan
             raise StudyError(f"{given} is not allowed: {name} must lie between {low} and {high}")
+    return value
 
 
 def one_of(options) -> str:
