@@ -1,30 +1,22 @@
 """Every figure and table: tidy frames in, axes out; saved with the runs and the commit inside the file."""
 
 import json
+import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown, display
 
-from lib.results import ROOT, commit
+from lib.protocol import Profile, named
+from lib.results import ROOT, commit, processor
 
 FIGURES = ROOT / "figures"
-NAMES = {
-    "accuracy": "accuracy",
-    "labelled": "labelled rows |T|",
-    "bald": "BALD",
-    "random": "random",
-    "entropy": "entropy",
-    "margin": "margin",
-    "variation_ratio": "variation ratio",
-    "mnli": "MNLI",
-    "qnli": "QNLI",
-    "sst2": "SST-2",
-    "snli": "SNLI",
-}
+NAMES = {"labelled": "labelled rows |T|", "area": "area under the curve"}  # of columns, on axes
 BLUE, ORANGE, GREEN, RED, PURPLE, *_ = sns.color_palette("colorblind")
 COLOURS = {"bald": BLUE, "random": ORANGE, "entropy": GREEN, "margin": RED, "variation_ratio": PURPLE}
 DASHES = {"bald": "", "random": (4, 2), "entropy": (1, 1), "margin": (5, 1, 1, 1), "variation_ratio": (2, 1)}
@@ -38,7 +30,7 @@ def style() -> None:
 
 def label(name) -> str:
     """A column or level as a reader should see it."""
-    return NAMES.get(str(name), str(name))
+    return NAMES.get(str(name), named(name))
 
 
 def panels(count: int, height: float = 3.4, width: float = 3.6, **options):
@@ -47,7 +39,7 @@ def panels(count: int, height: float = 3.4, width: float = 3.6, **options):
     return figure, list(axes[0])
 
 
-def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "task", ylim=None):
+def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "task"):
     """Accuracy against |T|, one panel a task: mean and 95 % bootstrap interval over runs (Figures 3 and 5).
 
     rounds: columns labelled, accuracy, `by`, `panel`, a row for each round of each run.
@@ -57,23 +49,28 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
         looks = {"palette": COLOURS, "dashes": DASHES} if by == "strategy" else {"palette": "colorblind"}
         options = {"errorbar": ("ci", 95), "seed": 0, "n_boot": 10_000, "markers": True, "markersize": 6}
         sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **options, **looks)
-        ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy", ylim=ylim)
+        ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy")
         handles, levels = ax.get_legend_handles_labels()
         ax.legend(handles, [label(level) for level in levels], title=None if by == "strategy" else by)
     return figure
 
 
-def differences(table: pd.DataFrame, x: str, panel: str = "task", ylabel: str = "difference of accuracy"):
+def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabel: str = "difference"):
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
-    table: as lib.statistics.paired_difference returns it, with the columns `x` and `panel`.
+    table: as lib.statistics.paired_difference returns it, with the columns `x`, `by` and `panel`.
     """
     figure, axes = panels(table[panel].nunique(), height=2.8)
     for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):
-        bars = [some["mean"] - some["low"], some["high"] - some["mean"]]
         ax.axhline(0, color="0.3", linewidth=1)
-        ax.errorbar(some[x], some["mean"], yerr=bars, fmt="o", capsize=4, color=BLUE)
+        levels = list(some.groupby(by, sort=False))
+        for place, (level, points) in enumerate(levels):
+            aside = (place - (len(levels) - 1) / 2) * 0.02 * (np.ptp(some[x]) or 1)  # so that bars do not overlap
+            bars = [points["mean"] - points["low"], points["high"] - points["mean"]]
+            look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": COLOURS.get(level)}
+            ax.errorbar(points[x] + aside, points["mean"], yerr=bars, label=label(level), **look)
         ax.set(title=label(name), xlabel=label(x), ylabel=ylabel)
+        ax.legend()
     return figure
 
 
@@ -97,8 +94,15 @@ def save_table(table: pd.DataFrame, name: str, folder: Path, runs) -> None:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table with rounded numbers and nothing for what is missing."""
-    return table.rename(columns=label).to_markdown(index=False, floatfmt=".3f", missingval="")
+    """A Markdown table: numbers rounded to three digits, names written out, nothing for what is missing."""
+    written = pd.DataFrame({column: table[column].map(_cell) for column in table})
+    return written.to_markdown(index=False, disable_numparse=True)
+
+
+def _cell(value) -> str:
+    if isinstance(value, float):
+        return "" if np.isnan(value) else f"{value:.3f}"
+    return named(value).replace("|", "\\|")
 
 
 def provenance(runs) -> str:
@@ -114,6 +118,30 @@ class Later:
 
     def show(self, content) -> None:
         self.handle.update(Markdown(content) if isinstance(content, str) else content)
+
+
+def show_table(table: pd.DataFrame, name: str, folder: Path, runs) -> None:
+    """Save a table and show it."""
+    save_table(table, name, folder, runs)
+    display(Markdown(markdown(table)))
+
+
+def show_reading(sentences: str, study: Profile, runs: pd.DataFrame) -> None:
+    """What came out, and what a reader must know before believing it."""
+    seeds = runs["seed"].nunique()
+    sure = (
+        "One seed: nothing is known about the spread between runs, and no difference is more than an example."
+        if seeds == 1
+        else f"{seeds} seeds: an interval of a mean over seeds says nothing about other data or other encoders."
+    )
+    display(Markdown("\n\n".join([sentences, "**Limits.**", *(f"- {limit}" for limit in (sure, *study.caveats))])))
+
+
+def versions() -> None:
+    """What this notebook runs with."""
+    packages = ("torch", "transformers", "datasets", "numpy", "pandas", "seaborn")
+    print(f"commit {commit()}, Python {platform.python_version()}, {processor()}")
+    print(", ".join(f"{name} {version(name)}" for name in packages))
 
 
 def output_folder(profile: str, given: str = "") -> Path:

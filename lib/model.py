@@ -35,7 +35,7 @@ class Encoder(nn.Module):
         """→ hidden_TH, the input of layer 0."""
         embeddings = self.bert.embeddings
         hidden_TH = (
-            embeddings.word_embeddings(batch.tokens_T)
+            F.embedding(batch.tokens_T, embeddings.word_embeddings.weight)
             + embeddings.token_type_embeddings(batch.segments_T)
             + embeddings.position_embeddings(batch.positions_T)
         )

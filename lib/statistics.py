@@ -5,6 +5,8 @@ import pandas as pd
 from scipy import stats
 from seaborn.algorithms import bootstrap
 
+from lib.protocol import StudyError, named, one_of
+
 LEVEL = 0.95
 
 
@@ -46,6 +48,8 @@ def paired_difference(
 
     Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width.
     """
+    if minus not in set(table[of]):
+        raise StudyError(f"nothing to compare with: {of}={minus!r} is not among {one_of(table[of].unique())}; add it")
     wide = table.pivot_table(index=[*by, pair], columns=of, values=value, sort=False)
     differences = wide.drop(columns=minus).sub(wide[minus], axis=0)
     long = differences.melt(ignore_index=False, value_name="difference").reset_index().dropna()
@@ -63,8 +67,21 @@ def area_under_curve(rounds: pd.DataFrame, by: list[str], value: str = "accuracy
     return pd.DataFrame(areas)
 
 
-def direction(low: float, high: float, better: str = "better", worse: str = "worse") -> str:
-    """What an interval of a difference allows to say."""
-    if np.isnan(low) or np.isnan(high):
-        return "not known from one run to be different"
-    return better if low > 0 else worse if high < 0 else "not distinguishable"
+def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus: str) -> str:
+    """One sentence from a table of paired differences: what each level of `of` changes, and how sure that is."""
+    parts = [
+        f"{named(row[of])} {_verb(row)} {quantity} on {named(row['task'])} by {_signed(row)}"
+        for _, row in differences.iterrows()
+    ]
+    return f"Against {named(minus)}, {'; '.join(parts)}."
+
+
+def _verb(row) -> str:
+    if np.isnan(row["low"]):
+        return "changes (in a single run, so with unknown certainty)"
+    return "raises" if row["low"] > 0 else "lowers" if row["high"] < 0 else "does not distinguishably change"
+
+
+def _signed(row) -> str:
+    sure = "" if np.isnan(row["low"]) else f", 95 % interval {row['low']:+.3f} to {row['high']:+.3f}"
+    return f"{row['mean']:+.3f} ({row['runs']} seed{'s' * (row['runs'] > 1)}{sure})"

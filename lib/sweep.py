@@ -27,22 +27,27 @@ class Outcome:
     protocol: Protocol
     name: str
     error: str = ""
+    mistake: bool = False  # a user's, not the program's
     details: str = ""
 
 
-def sweep(protocols: list[Protocol], store=results.STORE) -> pd.DataFrame:
+def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
     """Compute what is missing of these runs and return the rounds of all of them (see `results.load`).
+
+    store: folder of the store; empty: results/ of the checkout.
 
     A run that fails does not stop the others. Raises StudyError if all that failed were a user's mistakes, else
     SweepError; both after the other runs have ended.
     """
+    store = store or results.STORE
     missing = [run for run in plan(protocols, store) if not run.done]
     outcomes = _on_dask(missing) if os.environ.get(ADDRESS) and missing else map(_compute, missing)
     failed = []
     for outcome in tqdm(outcomes, total=len(missing), desc="runs", leave=False, disable=not missing):
         if outcome.error:
             failed.append(outcome)
-            print(outcome.details, file=sys.stderr)
+            if not outcome.mistake:
+                print(outcome.details, file=sys.stderr)
     if failed:
         lines = dict.fromkeys(f"{outcome.name}: {outcome.error}" for outcome in failed)
         mistakes = all(outcome.error.startswith("StudyError") for outcome in failed)
@@ -71,8 +76,9 @@ def _compute(run: Run) -> Outcome:
     try:
         active_learning.run(run.protocol, run.store)
     except Exception as error:
-        line = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Outcome(run.protocol, run.name, line, traceback.format_exc())
+        mistake = isinstance(error, StudyError)
+        line = str(error) if mistake else f"{type(error).__name__}: {error}".splitlines()[0]
+        return Outcome(run.protocol, run.name, line, mistake, traceback.format_exc())
     return Outcome(run.protocol, run.name)
 
 

@@ -1,5 +1,6 @@
 """Fine-tuning: θ_0 → θ_3, three epochs over the labelled rows T."""
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,21 +23,26 @@ def train(classifier: Classifier, rows: Rows, labelled, protocol: Protocol, roun
     """
     device = next(classifier.parameters()).device
     batches = list(epoch_batches(labelled, protocol, round_))
+    with used_embeddings(classifier, rows, labelled) as rows, seeded(protocol.torch_seed("dropout", round_), device):
+        return take_steps(classifier, rows, batches, protocol, device)
+
+
+def take_steps(classifier: Classifier, rows: Rows, batches, protocol: Protocol, device) -> list[float]:
+    """One step of the optimiser for each batch; the loss of each."""
     optimizer = build_optimizer(classifier, protocol)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_decay(len(batches), protocol.warmup))
     trained = [p for p in classifier.parameters() if p.requires_grad]
     losses = []
     classifier.train()
-    with seeded(protocol.torch_seed("dropout", round_), device):
-        for numbers in batches:
-            batch = rows.batch(numbers, device)
-            loss = F.cross_entropy(classifier(batch), batch.labels_B)
-            loss.backward()
-            nn.utils.clip_grad_norm_(trained, protocol.clip)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            losses.append(loss.detach())
+    for numbers in batches:
+        batch = rows.batch(numbers, device)
+        loss = F.cross_entropy(classifier(batch), batch.labels_B)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, protocol.clip)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        losses.append(loss.detach())
     classifier.eval()
     return torch.stack(losses).tolist()
 
@@ -50,13 +56,18 @@ def epoch_batches(labelled, protocol: Protocol, round_: int) -> Iterator[np.ndar
 
 
 def build_optimizer(classifier: Classifier, protocol: Protocol) -> torch.optim.AdamW:
-    """One group for each of encoder and decoder × with and without weight decay; frozen parameters are left out."""
+    """AdamW over what is not frozen, with the learning rates of encoder and decoder.
+
+    Weight decay is for the matrices of layers: not for biases, norms and embeddings, so that the embedding of a word
+    that does not occur in T stays what it was.
+    """
     groups = []
     for part, lr in ((classifier.encoder, protocol.encoder_lr), (classifier.decoder, protocol.decoder_lr)):
-        trained = [p for p in part.parameters() if p.requires_grad]
-        matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim == 1]
-        groups.append({"params": matrices, "lr": lr, "weight_decay": protocol.weight_decay})
-        groups.append({"params": vectors, "lr": lr, "weight_decay": 0.0})  # biases and norms
+        named = [(name, p) for name, p in part.named_parameters() if p.requires_grad]
+        decayed = [p for name, p in named if p.ndim > 1 and "embeddings" not in name]
+        others = [p for name, p in named if p.ndim == 1 or "embeddings" in name]
+        groups.append({"params": decayed, "lr": lr, "weight_decay": protocol.weight_decay})
+        groups.append({"params": others, "lr": lr, "weight_decay": 0.0})
     return torch.optim.AdamW([group for group in groups if group["params"]], fused=True)
 
 
@@ -64,6 +75,27 @@ def warmup_then_decay(steps: int, warmup: float):
     """Factor of the learning rate at each step: up to 1 over the first share `warmup`, then down to 0."""
     rising = max(1, round(steps * warmup))
     return lambda step: min((step + 1) / rising, (steps - step) / max(1, steps - rising))
+
+
+@contextmanager
+def used_embeddings(classifier: Classifier, rows: Rows, labelled):
+    """Train only the word embeddings that occur in the labelled rows; yields the rows renumbered to match.
+
+    The others have no gradient and no weight decay, so that the result is the same. The optimiser, which would spend
+    most of its time on them, does not see them.
+    """
+    table = classifier.encoder.bert.embeddings.word_embeddings
+    whole = table.weight
+    used = np.unique(rows.tokens_T[rows.flat_index(np.asarray(labelled))])
+    number = np.zeros(len(whole), np.int32)
+    number[used] = np.arange(len(used))
+    used = torch.from_numpy(used).to(whole.device).long()
+    table.weight = nn.Parameter(whole.detach()[used], requires_grad=whole.requires_grad)
+    try:
+        yield dataclasses.replace(rows, tokens_T=number[rows.tokens_T])
+    finally:
+        whole.data[used] = table.weight.data
+        table.weight = whole
 
 
 @contextmanager
