@@ -1,0 +1,82 @@
+"""What tests share: a tiny BERT with a real tokenizer, tiny data sets laid out like the Hub's, a tiny protocol."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# before any import of a Hugging Face library: no network, and nothing left behind
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf-")
+os.environ["HF_DATASETS_CACHE"] = os.environ["HF_HOME"] + "/datasets"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+import torch
+from helpers import NLI, REAL_HUB, invented_splits, write_checkpoint, write_dataset
+
+from lib.protocol import Protocol
+
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory) -> str:
+    """Checkpoint folder of a 4-layer BERT, H = 32."""
+    return str(write_checkpoint(tmp_path_factory.mktemp("tiny-encoder")))
+
+
+@pytest.fixture(scope="session")
+def tiny_hub(tmp_path_factory) -> str:
+    """Folder with sst2, qnli, mnli and snli: 200 invented training rows and 60 for validation each."""
+    hub = tmp_path_factory.mktemp("tiny-hub")
+    pair = ["premise", "hypothesis"]
+    write_dataset(
+        hub / "glue",
+        {
+            "sst2": (["negative", "positive"], invented_splits(["sentence"], 2, 0)),
+            "qnli": (["entailment", "not_entailment"], invented_splits(["question", "sentence"], 2, 10)),
+            "mnli": (NLI, invented_splits(pair, 3, 20, "validation_matched")),
+        },
+    )
+    snli = invented_splits(pair, 3, 30)
+    snli["train"].loc[[0, 7, 50], "label"] = -1  # pairs without a gold label, as SNLI has them
+    write_dataset(hub / "snli", {"plain_text": (NLI, snli)})
+    return str(hub)
+
+
+@pytest.fixture(scope="session")
+def tiny_protocol(tiny_encoder, tiny_hub):
+    """tiny_protocol(**changes) → a Protocol that runs in about a second."""
+
+    def build(**changes) -> Protocol:
+        fields = {
+            "task": "sst2",
+            "encoder": tiny_encoder,
+            "hub": tiny_hub,
+            "query": 5,
+            "rounds": 2,
+            "pool": 60,
+            "validation_rows": 30,
+            "samples": 8,
+            "maps": 4,
+            "hidden": 8,
+            "epochs": 2,
+            "batch_size": 8,
+            "encoder_lr": 1e-3,
+            "max_length": 32,
+            "precision": "float32",
+        }
+        return Protocol(**{**fields, **changes})
+
+    return build
+
+
+@pytest.fixture
+def real_hub() -> str:
+    """Folder with rows of GLUE and SNLI, which lies beside the checkout where there is one."""
+    if not REAL_HUB.is_dir():
+        pytest.skip(f"needs real rows of GLUE and SNLI in {REAL_HUB}")
+    return str(REAL_HUB)

@@ -1,0 +1,128 @@
+"""What tests are made from: tiny checkpoints and data sets, errors in one line, and slow, obvious versions of lib."""
+
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from torch.nn import functional as F
+from transformers import BertConfig, BertModel
+
+from lib import sources
+from lib.protocol import StudyError
+
+ROOT = Path(__file__).resolve().parent.parent
+REAL_HUB = ROOT.parent / "shared" / "hub"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+NLI = ["entailment", "neutral", "contradiction"]
+WORDS = "the a film story ending actor it was is never very rather quite dull bright odd slow warm untranslatable ."
+
+
+def write_checkpoint(folder: Path, **changes) -> Path:
+    """A random-initialised BERT of 4 layers as a checkpoint folder, with the tokenizer of MiniLM beside it."""
+    config = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64} | changes
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        # wider than BERT's 0.02, so that attention is far from uniform and layers are far from linear
+        bert = BertModel(BertConfig(initializer_range=0.15, **config), add_pooling_layer=False)
+        for parameter in bert.parameters():  # biases and norms start as 0 and 1: tests should see them
+            if parameter.ndim == 1:
+                parameter.data += 0.1 * torch.randn_like(parameter)
+    bert.save_pretrained(folder)
+    for name in TOKENIZER:
+        shutil.copy(sources.checkpoint("all-MiniLM-L6-v2") / name, folder)
+    return folder
+
+
+def write_dataset(folder: Path, configs: dict[str, tuple[list[str] | None, dict[str, pd.DataFrame]]]) -> Path:
+    """A data set laid out like the Hub's. configs: name → (names of the labels or None, split → rows)."""
+    info, files = [], []
+    for config, (labels, splits) in configs.items():
+        (folder / config).mkdir(parents=True, exist_ok=True)
+        for split, rows in splits.items():
+            rows.to_parquet(folder / config / f"{split}-00000-of-00001.parquet", index=False)
+        paths = [{"split": split, "path": f"{config}/{split}-*"} for split in splits]
+        files.append({"config_name": config, "data_files": paths})
+        if labels:
+            columns = [{"name": name, "dtype": "string"} for name in next(iter(splits.values())) if name != "label"]
+            names = {str(i): name for i, name in enumerate(labels)}
+            columns.append({"name": "label", "dtype": {"class_label": {"names": names}}})
+            info.append({"config_name": config, "features": columns})
+    card = {"configs": files} | ({"dataset_info": info} if info else {})
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(card, sort_keys=False)}---\n", "utf-8")
+    return folder
+
+
+def invented_rows(number: int, columns: list[str], classes: int, seed: int) -> pd.DataFrame:
+    """Random sentences of 1 to 25 words; the first word of the first text says the class."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(classes, size=number)
+    texts = {name: [" ".join(rng.choice(WORDS.split(), rng.integers(1, 26))) for _ in labels] for name in columns}
+    first = columns[0]
+    signs = ["awful", "superb", "strange"]
+    texts[first] = [f"{signs[label]} {text}" for label, text in zip(labels, texts[first], strict=True)]
+    return pd.DataFrame({**texts, "label": labels})
+
+
+def invented_splits(columns: list[str], classes: int, seed: int, validation: str = "validation"):
+    return {
+        "train": invented_rows(200, columns, classes, seed),
+        validation: invented_rows(60, columns, classes, seed + 1),
+    }
+
+
+@contextmanager
+def refused(*words: str):
+    """The block raises StudyError, in one line, with these words: what was given, what is allowed."""
+    with pytest.raises(StudyError) as caught:
+        yield
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def row_of(hidden_TH, batch, number: int):
+    """hidden_LH of one row of a batch."""
+    start = int(batch.starts_B[number])
+    return hidden_TH[start : start + int(batch.lengths[number])]
+
+
+def windows(decoder, hidden_LH) -> list[torch.Tensor]:
+    """For each filter height the maps_WM of every window of one row, one product a window; no batch norm yet."""
+    missing = max(0, 5 - len(hidden_LH))
+    hidden_LH = torch.cat([hidden_LH, torch.zeros(missing, hidden_LH.shape[1])])
+    heights = []
+    for height, convolution in zip((3, 4, 5), decoder.convolutions, strict=True):
+        starts = range(len(hidden_LH) - height + 1)
+        maps = [(convolution.weight * hidden_LH[s : s + height].T).sum((1, 2)) + convolution.bias for s in starts]
+        heights.append(torch.stack(maps))
+    return heights
+
+
+def slow_cnn_logits(decoder, hidden_LH, masks: dict[str, torch.Tensor] | None = None):
+    """Logits of one row, as section 2.1 says it, a mask (if any) multiplying the input of what follows the dropout."""
+    masks = masks or {}
+    maxima = []
+    for i, maps_WM in enumerate(windows(decoder, hidden_LH)):
+        norm = decoder.norms[i]
+        normed = (maps_WM - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps) * norm.weight + norm.bias
+        maps_WM = normed.clamp(min=0)
+        if "map_dropout" in masks:
+            maps_WM = maps_WM * masks["map_dropout"].chunk(3)[i]
+        maxima.append(maps_WM.max(0).values)
+    features = torch.cat(maxima) * masks.get("hidden_dropout", 1)
+    hidden = F.relu(decoder.hidden.weight @ features + decoder.hidden.bias)
+    hidden = hidden * masks.get("output_dropout", 1)
+    return decoder.output.weight @ hidden + decoder.output.bias
+
+
+def slow_linear_logits(decoder, hidden_LH, masks: dict[str, torch.Tensor] | None = None):
+    return decoder.output.weight @ (hidden_LH[0] * (masks or {}).get("dropout", 1)) + decoder.output.bias
+
+
+SLOW_LOGITS = {"cnn": slow_cnn_logits, "linear": slow_linear_logits}

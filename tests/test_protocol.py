@@ -1,0 +1,173 @@
+"""A protocol is one run, whole: what it refuses, what its key is made of, and its streams of random numbers."""
+
+import dataclasses
+import itertools
+
+import pytest
+from helpers import refused
+
+from lib.protocol import CHOICES, LOCATIONS, STREAMS, Protocol, digest, profile
+
+# a changed value for each field that decides a run's numbers
+CHANGED = {
+    "task": "qnli",
+    "strategy": "entropy",
+    "seed": 1,
+    "frozen": 3,
+    "start": 11,
+    "query": 99,
+    "rounds": 8,
+    "pool": 19_999,
+    "random_pool": "train",
+    "validation_rows": 100,
+    "samples": 49,
+    "mc_dropout": "decoder",
+    "decoder": "linear",
+    "maps": 63,
+    "hidden": 127,
+    "dropout": 0.2,
+    "epochs": 4,
+    "restart": "warm",
+    "batch_size": 17,
+    "encoder_lr": 2e-4,
+    "decoder_lr": 2e-3,
+    "warmup": 0.2,
+    "weight_decay": 0.02,
+    "clip": 2.0,
+    "max_length": 127,
+    "precision": "bfloat16",
+    "threads": 2,
+}
+
+
+def protocol(**changes) -> Protocol:
+    return Protocol(**{"task": "sst2", "precision": "float32", **changes})
+
+
+def key(**changes) -> str:
+    return digest(protocol(**changes).canonical())
+
+
+@pytest.mark.parametrize("field", CHOICES)
+def test_an_unknown_choice_is_refused_with_the_known_ones(field):
+    with refused(f"{field}='guess'", *CHOICES[field]):
+        protocol(**{field: "guess"})
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones():
+    with refused("'large'", "quick", "minilm", "paper"):
+        profile("large")
+
+
+def test_a_task_outside_its_profile_is_refused_with_the_profiles_tasks():
+    with refused("'sst2'", "'quick'", "reviews", "editorials"):
+        profile("quick").grid(tasks=("sst2",))
+
+
+def test_acquiring_more_than_the_pool_holds_is_refused():
+    with refused("rounds=9", "query=100", "900", "899"):
+        protocol(pool=909)
+    assert protocol(pool=910).pool == 910
+
+
+def test_a_pool_that_ends_before_the_start_is_refused():
+    with refused("pool=10", "start=10"):
+        protocol(pool=10, rounds=0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("seed", -1),
+        ("seed", 1.0),
+        ("samples", 0),
+        ("samples", True),
+        ("query", "20"),
+        ("dropout", 1.0),
+        ("dropout", float("nan")),
+        ("encoder_lr", "1e-5"),
+        ("max_length", 513),
+        ("task", None),
+    ],
+)
+def test_a_value_out_of_range_or_of_another_type_is_refused(field, value):
+    with refused(f"{field}={value!r} is not allowed", field):
+        protocol(**{field: value})
+
+
+def test_automatic_precision_is_settled_when_the_protocol_is_made():
+    assert protocol(precision="auto").precision in ("float32", "bfloat16")
+
+
+def test_the_key_changes_with_every_field_that_decides_the_numbers():
+    assert CHANGED.keys() | set(LOCATIONS) == {field.name for field in dataclasses.fields(Protocol)}
+    bald = {field: key(**{"strategy": "bald", field: value}) for field, value in CHANGED.items()}
+    random = {field: key(**{"strategy": "random", field: value}) for field, value in CHANGED.items()}
+    assert {field for field in CHANGED if bald[field] == key(strategy="bald")} == {"random_pool"}
+    assert {field for field in CHANGED if random[field] == key(strategy="random")} == {"samples"}
+    assert len({key(strategy=strategy) for strategy in CHOICES["strategy"]}) == len(CHOICES["strategy"])
+
+
+def test_the_key_does_not_say_where_things_lie():
+    assert key(encoder="/one/folder", hub="/another") == key()
+
+
+def test_the_key_of_random_acquisition_ignores_stochastic_passes():
+    assert key(strategy="random", samples=7) == key(strategy="random")
+
+
+def test_training_once_on_the_start_is_one_run_whatever_would_have_been_acquired():
+    once = key(rounds=0)
+    assert once == key(rounds=0, strategy="random", query=7, pool=500, samples=3)
+    assert once != key(rounds=0, start=110)
+
+
+def test_whole_numbers_in_float_fields_are_the_same_protocol():
+    assert key(dropout=0, warmup=0, clip=1) == key(dropout=0.0, warmup=0.0, clip=1.0)
+
+
+def test_streams_do_not_depend_on_the_strategy():
+    for stream, round_ in itertools.product(STREAMS, range(3)):
+        ours = [protocol(strategy=s).torch_seed(stream, round_) for s in CHOICES["strategy"]]
+        assert len(set(ours)) == 1
+        draws = [protocol(strategy=s).generator(stream, round_).random() for s in CHOICES["strategy"]]
+        assert len(set(draws)) == 1
+
+
+def test_no_two_streams_share_a_seed():
+    combinations = list(itertools.product(range(20), STREAMS, range(10)))
+    seeds = {protocol(seed=seed).torch_seed(stream, round_) for seed, stream, round_ in combinations}
+    assert len(seeds) == len(combinations)
+    draws = {protocol(seed=seed).generator(stream, round_).random() for seed, stream, round_ in combinations}
+    assert len(draws) == len(combinations)
+
+
+def test_the_paper_profile_is_the_papers_protocol():
+    paper = profile("paper")
+    assert set(paper.tasks) == {"mnli", "qnli", "sst2", "snli"}
+    assert set(paper.frozen) == {0, 3, -3, 6, -6}
+    runs = paper.grid(strategies=("bald", "random"), frozen=paper.frozen)
+    assert len(runs) == len(set(runs)) == 4 * 2 * 5 * 3
+    for run in runs:
+        assert run.start + run.rounds * run.query == 910
+        assert (run.start, run.pool, run.samples, run.epochs, run.dropout) == (10, 20_000, 50, 3, 0.1)
+        assert run.encoder.startswith("google-bert/bert-base-uncased@")
+
+
+def test_minilm_is_the_papers_protocol_on_another_encoder():
+    (minilm,), (paper,) = (profile(name).grid(tasks=("sst2",), runs=1) for name in ("minilm", "paper"))
+    fields = (field.name for field in dataclasses.fields(Protocol))
+    assert {f for f in fields if getattr(minilm, f) != getattr(paper, f)} == {"encoder", "encoder_lr"}
+
+
+def test_a_grid_holds_every_combination_once_seeds_innermost():
+    runs = profile("quick").grid(strategies=("bald", "random"), frozen=(0, 2), runs=2, samples=5)
+    said = [(run.task, run.strategy, run.frozen, run.seed) for run in runs]
+    assert said == list(itertools.product(("reviews", "editorials"), ("bald", "random"), (0, 2), (0, 1)))
+    assert {run.samples for run in runs} == {5}
+
+
+@pytest.mark.parametrize("runs", [-1, 1.5])
+def test_a_grid_refuses_an_impossible_number_of_runs(runs):
+    with refused(f"runs={runs}"):
+        profile("quick").grid(runs=runs)
