@@ -93,13 +93,16 @@ def load_split(data: str, config: str, split: str, hub: str = ""):
         if not Path(path).is_dir():
             raise StudyError(f"hub={hub!r} has no folder {below!r}: give a folder laid out like the Hub")
     datasets.disable_progress_bars()
-    try:
-        return datasets.load_dataset(path, config, split=split, revision=revision)
-    except Exception as error:
-        where = path if hub else f"{path} on the Hub"
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        hint = "look into the folder" if hub else "connect to the Hub, or give --hub FOLDER"
-        raise StudyError(f"cannot read {config}/{split} of {where} ({cause}): {hint}") from error
+    with tempfile.TemporaryDirectory() as scratch:
+        # the cache of `datasets` knows a folder by its name and card, not by its rows: it would serve another folder's
+        fresh = {"cache_dir": scratch, "keep_in_memory": True} if hub else {}
+        try:
+            return datasets.load_dataset(path, config, split=split, revision=revision, **fresh)
+        except Exception as error:
+            where = path if hub else f"{path} on the Hub"
+            cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            hint = "look into the folder" if hub else "connect to the Hub, or give --hub FOLDER"
+            raise StudyError(f"cannot read {config}/{split} of {where} ({cause}): {hint}") from error
 
 
 @cache
