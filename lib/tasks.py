@@ -202,11 +202,12 @@ def _read_split(source: Source, split: str, hub: str) -> list[tuple]:
     names = getattr(data.features["label"], "names", None)
     if names is not None and tuple(names) != source.labels:
         raise StudyError(f"{where} has the labels {', '.join(names)}, expected {', '.join(source.labels)}")
-    rows = list(zip(*(data[column] for column in (*source.columns, "label")), strict=True))
+    columns = [data[column][:] for column in (*source.columns, "label")]  # [:] is hundreds of times faster than a loop
+    rows = list(zip(*columns, strict=True))
     unknown = {row[-1] for row in rows} - {-1, *range(len(source.labels))}
     if unknown:
         raise StudyError(
-            f"{where} has the label {one_of(sorted(unknown))}: expected 0 to {len(source.labels) - 1}, "
+            f"{where} has the label {one_of(sorted(unknown, key=str))}: expected 0 to {len(source.labels) - 1}, "
             "or -1 for a row without a gold label"
         )
     return [row for row in rows if row[-1] != -1]
