@@ -15,11 +15,14 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 import torch
 from helpers import NLI, REAL_HUB, invented_splits, write_checkpoint, write_dataset
+from hypothesis import settings
 
 from lib.protocol import Protocol
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 torch.set_num_threads(1)
+settings.register_profile("study", database=None, deadline=None, derandomize=True)  # the same examples every time
+settings.load_profile("study")
 
 
 @pytest.fixture(scope="session")
