@@ -1,7 +1,5 @@
 """The classifier: BERT over packed rows, a CNN or linear decoder, and dropout whose masks can be given."""
 
-import json
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -232,9 +230,14 @@ class Classifier(nn.Module):
 def build_classifier(protocol: Protocol, num_labels: int) -> Classifier:
     """θ_0: the pre-trained encoder and a decoder initialised from the run's seed; layers frozen as F says.
 
-    Raises StudyError if the checkpoint is not a BERT in safetensors, or F is beyond its layers.
+    Raises StudyError if the checkpoint is not a BERT in safetensors, has fewer layers than F or fewer positions than
+    max_length.
     """
-    encoder = Encoder(_load_bert(protocol.encoder), protocol.precision)
+    bert = _load_bert(protocol.encoder)
+    positions = bert.config.max_position_embeddings
+    if protocol.max_length > positions:
+        raise StudyError(f"max_length={protocol.max_length} is beyond the encoder's {positions} positions: lower it")
+    encoder = Encoder(bert, protocol.precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(protocol.torch_seed("decoder"))
         decoder = DECODERS[protocol.decoder](protocol, encoder.width, num_labels)
@@ -246,17 +249,29 @@ def build_classifier(protocol: Protocol, num_labels: int) -> Classifier:
 def _load_bert(name: str):
     import transformers
 
-    folder = sources.checkpoint(name)
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    if "auto_map" in config:
-        raise StudyError(f"encoder={name!r} brings its own code (auto_map): choose a BERT checkpoint without code")
-    if config.get("model_type") != "bert":
-        raise StudyError(f"encoder={name!r} has model_type {config.get('model_type')!r}: choose a checkpoint of 'bert'")
     transformers.logging.disable_progress_bar()
     transformers.logging.set_verbosity_error()  # pooler and pre-training heads are left out on purpose
-    return transformers.BertModel.from_pretrained(
-        folder, add_pooling_layer=False, use_safetensors=True, dtype=torch.float32
-    )
+    folder = sources.checkpoint(name)
+    try:
+        bert, found = transformers.BertModel.from_pretrained(
+            folder,
+            add_pooling_layer=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        cause = str(error).strip().partition("\n")[0]
+        raise StudyError(f"encoder={name!r}: its safetensors cannot be read ({cause}): fetch it again") from error
+    # transformers would go on with random weights in their place
+    unfit = sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])})
+    if unfit:
+        raise StudyError(
+            f"encoder={name!r} has no weights, or of another shape, for {unfit[0]} ({len(unfit)} in all): "
+            "give a checkpoint that fits its config.json"
+        )
+    return bert
 
 
 def freeze_layers(classifier: Classifier, frozen: int) -> None:

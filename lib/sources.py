@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import io
+import json
 import subprocess
 import sys
 import tarfile
@@ -109,7 +110,7 @@ def load_split(data: str, config: str, split: str, hub: str = ""):
 def checkpoint(encoder: str) -> Path:
     """Folder of a checkpoint: of a packaged encoder, as given, or fetched from the Hub as ID@REVISION.
 
-    Raises StudyError if it is not there, or has no config.json or no safetensors.
+    Raises StudyError if it is not there, or is not a BERT in safetensors with a tokenizer and without code of its own.
     """
     if encoder in ENCODERS:
         folder = _packaged(encoder)
@@ -117,13 +118,26 @@ def checkpoint(encoder: str) -> Path:
         folder = Path(encoder)
     else:
         folder = _from_hub(encoder)
-    if not (folder / "config.json").exists():
-        raise StudyError(f"encoder={encoder!r} has no config.json: give a checkpoint folder of transformers")
-    if not list(folder.glob("*.safetensors")):
-        raise StudyError(
-            f"encoder={encoder!r} has no .safetensors file: only safetensors are read; convert it with save_pretrained"
-        )
+    _check_checkpoint(folder, f"encoder={encoder!r}")
     return folder
+
+
+def _check_checkpoint(folder: Path, given: str) -> None:
+    if not (folder / "config.json").exists():
+        raise StudyError(f"{given} has no config.json: give a checkpoint folder of transformers")
+    if not list(folder.glob("*.safetensors")):
+        raise StudyError(f"{given} has no .safetensors file: only these are read; convert it with save_pretrained")
+    if not any((folder / name).exists() for name in ("tokenizer.json", "vocab.txt")):
+        raise StudyError(f"{given} has no tokenizer.json or vocab.txt: save its tokenizer beside it")
+    for name in ("tokenizer_config.json", "config.json"):
+        try:
+            config = json.loads((folder / name).read_text("utf-8")) if (folder / name).exists() else {}
+        except ValueError as error:
+            raise StudyError(f"{given}: its {name} is not JSON ({error}): fetch the checkpoint again") from error
+        if "auto_map" in config:
+            raise StudyError(f"{given} brings its own code (auto_map in {name}): choose a BERT checkpoint without code")
+    if config.get("model_type") != "bert":
+        raise StudyError(f"{given} has model_type {config.get('model_type')!r}: choose a checkpoint of 'bert'")
 
 
 def _packaged(encoder: str) -> Path:
