@@ -14,8 +14,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 import torch
-from helpers import NLI, REAL_HUB, invented_splits, write_checkpoint, write_dataset
+from helpers import NLI, REAL_HUB, invented_splits, tiny_config, write_checkpoint, write_dataset
 from hypothesis import settings
+from transformers import BertConfig
 
 from lib.protocol import Protocol
 
@@ -28,7 +29,15 @@ settings.load_profile("study")
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory) -> str:
     """Checkpoint folder of a 4-layer BERT, H = 32."""
-    return str(write_checkpoint(tmp_path_factory.mktemp("tiny-encoder")))
+    return str(write_checkpoint(tmp_path_factory.mktemp("tiny-encoder"), tiny_config()))
+
+
+@pytest.fixture(scope="session")
+def bert_base(tmp_path_factory):
+    """Checkpoint folder of a BERT-base built from its configuration; its weights are random."""
+    folder = tmp_path_factory.mktemp("bert-base")
+    yield str(write_checkpoint(folder, BertConfig(), torch.float16))
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

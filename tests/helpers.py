@@ -22,17 +22,21 @@ NLI = ["entailment", "neutral", "contradiction"]
 WORDS = "the a film story ending actor it was is never very rather quite dull bright odd slow warm untranslatable ."
 
 
-def write_checkpoint(folder: Path, **changes) -> Path:
-    """A random-initialised BERT of 4 layers as a checkpoint folder, with the tokenizer of MiniLM beside it."""
-    config = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64} | changes
+def tiny_config(**changes) -> BertConfig:
+    """4 layers, H = 32. Weights are wider than BERT's 0.02: attention is far from uniform, layers far from linear."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 64}
+    return BertConfig(**{**sizes, "initializer_range": 0.15, **changes})
+
+
+def write_checkpoint(folder: Path, config: BertConfig, dtype=torch.float32) -> Path:
+    """A random-initialised BERT as a checkpoint folder, with the tokenizer of MiniLM beside it."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        # wider than BERT's 0.02, so that attention is far from uniform and layers are far from linear
-        bert = BertModel(BertConfig(initializer_range=0.15, **config), add_pooling_layer=False)
+        bert = BertModel(config, add_pooling_layer=False)
         for parameter in bert.parameters():  # biases and norms start as 0 and 1: tests should see them
             if parameter.ndim == 1:
                 parameter.data += 0.1 * torch.randn_like(parameter)
-    bert.save_pretrained(folder)
+    bert.to(dtype).save_pretrained(folder)
     for name in TOKENIZER:
         shutil.copy(sources.checkpoint("all-MiniLM-L6-v2") / name, folder)
     return folder
