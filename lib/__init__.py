@@ -1,0 +1,1 @@
+"""A study of BERT, low-resource text classification and active learning."""
