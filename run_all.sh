@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Sets up on a fresh machine, then runs the notebooks (./run_all.sh --help) or the tests (./run_all.sh test).
+set -euo pipefail
+
+caller=$PWD
+cd -P "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
+log=.cache/setup.log
+
+fail() {
+    echo "run_all.sh: $1" >&2
+    exit 1
+}
+
+# The active environment if this checkout is installed in it, else .venv.
+find_environment() {
+    local active installed
+    for active in ${VIRTUAL_ENV:+"$VIRTUAL_ENV"} ${CONDA_PREFIX:+"$CONDA_PREFIX"}; do
+        installed=$("$active/bin/python" -I -c 'import lib; print(lib.__path__[0])' 2>/dev/null) || continue
+        [ "$installed" -ef lib ] && echo "$active" && return
+    done
+    echo "$PWD/.venv"
+}
+
+# The environment's own Python or, before there is one, the first that is new enough.
+find_python() {
+    local name
+    for name in "$environment/bin/python" python3 python3.13 python3.12 python3.11; do
+        if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name" && return
+        fi
+    done
+    fail "Python 3.11 or newer is needed, and python3 is $(python3 --version 2>&1 | tail -n 1): install one, or use conda (environment.yml)"
+}
+
+# What a finished set-up was made from. A moved checkout is set up again.
+fingerprint() {
+    { cat requirements.lock pyproject.toml && pwd; } | { sha256sum 2>/dev/null || shasum -a 256; }
+}
+
+is_set_up() {
+    [ "$(cat "$environment/bert-bald.stamp" 2>/dev/null)" = "$(fingerprint)" ]
+}
+
+# step WHAT COMMAND...: one step of the set-up; its output goes to the log.
+step() {
+    local what=$1
+    shift
+    "$@" >>"$log" 2>&1 ||
+        fail "set-up failed: $what. Is the network there, and room on the disk? $PWD/$log says more; the same command tries again"
+}
+
+# Without byte code, which takes half of the time: Python writes it for what is used.
+pip_install() {
+    "$environment/bin/python" -m pip --disable-pip-version-check --no-input install --no-compile --progress-bar off "$@"
+}
+
+set_up() {
+    echo "Setting up $environment, about two minutes (log: $log)"
+    : >"$log"
+    rm -f "$environment/bert-bald.stamp"
+    if [ "$environment" = "$PWD/.venv" ]; then
+        "$python" -c 'import ensurepip, venv' 2>>"$log" ||
+            fail "$python cannot make virtual environments: install its venv module (Debian: python3-venv), or use conda (environment.yml)"
+        step "making .venv" "$python" -m venv --clear .venv
+    fi
+    step "installing requirements.lock" pip_install --no-deps -r requirements.lock
+    if ! "$environment/bin/python" -c 'import torch' 2>>"$log"; then
+        echo "This build of torch needs CUDA packages: installing them"
+        step "installing torch" pip_install "$(grep '^torch==' requirements.lock)"
+    fi
+    step "installing lib" pip_install --no-deps --no-build-isolation -e .
+    step "registering the kernel" "$environment/bin/python" -m ipykernel install --sys-prefix --name bert-bald
+    fingerprint >"$environment/bert-bald.stamp"
+}
+
+environment=$(find_environment)
+python=$(find_python)
+
+# A mistake in the command is said before anything is installed or computed.
+if [ "${1:-}" != test ]; then
+    case " $* " in *" --help "* | *" -h "*) exec "$python" -m lib help . ;; esac
+    "$python" -m lib check "$caller" "$@"
+fi
+
+if ! is_set_up; then
+    mkdir -p .cache
+    exec 9>.cache/setup.lock
+    if command -v flock >/dev/null && ! flock --nonblock 9; then
+        echo "Waiting for another set-up of this checkout"
+        flock 9
+    fi
+    is_set_up || set_up
+    exec 9>&-
+fi
+python=$environment/bin/python
+"$python" -m lib.sources >>"$log"
+
+if [ "${1:-}" = test ]; then
+    shift
+    exec "$python" -m pytest "$@"
+fi
+exec "$python" -m lib run "$caller" "$@"
