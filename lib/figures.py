@@ -1,7 +1,10 @@
 """Every figure and table: tidy frames in, axes out; saved with the runs and the commit inside the file."""
 
+import inspect
 import json
 import platform
+import re
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,11 +15,23 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown, display
 
-from lib.protocol import Profile, named
+from lib.protocol import Profile, Protocol, named
 from lib.results import ROOT, commit, processor
 
 FIGURES = ROOT / "figures"
-NAMES = {"labelled": "labelled rows |T|", "area": "area under the curve"}  # of columns, on axes
+NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
+INDEX = (
+    ("Figure 1, architecture", "00_claims", "00_architecture"),
+    ("Figure 2, accuracy against the number of training rows", "01_data_size", "01_data_size"),
+    ("Figure 3, BALD against random acquisition", "02_bald_vs_random", "02_bald_vs_random"),
+    ("Figure 4, mean absolute difference of each layer", "03_parameter_change", "03_parameter_change"),
+    ("Figure 5, learning curves with frozen layers", "04_layer_freezing", "04_layer_freezing"),
+    ("Table 1, accuracy at the last round with frozen layers", "04_layer_freezing", "04_table_1"),
+    ("Table 2, width of the intervals with frozen layers", "04_layer_freezing", "04_table_2"),
+    ("Figure 6, classes of T over the rounds", "05_qualitative", "05_class_counts"),
+    ("Table 3, largest minus smallest class", "05_qualitative", "05_table_3"),
+    ("Table 4, examples with their scores", "05_qualitative", "05_table_4"),
+)
 BLUE, ORANGE, GREEN, RED, PURPLE, *_ = sns.color_palette("colorblind")
 COLOURS = {"bald": BLUE, "random": ORANGE, "entropy": GREEN, "margin": RED, "variation_ratio": PURPLE}
 DASHES = {"bald": "", "random": (4, 2), "entropy": (1, 1), "margin": (5, 1, 1, 1), "variation_ratio": (2, 1)}
@@ -42,20 +57,21 @@ def panels(count: int, height: float = 3.4, width: float = 3.6, **options):
 def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "task"):
     """Accuracy against |T|, one panel a task: mean and 95 % bootstrap interval over runs (Figures 3 and 5).
 
-    rounds: columns labelled, accuracy, `by`, `panel`, a row for each round of each run.
+    rounds: columns labelled, accuracy, class_counts, `by`, `panel`, a row for each round of each run. Dotted: 1 / C.
     """
     figure, axes = panels(rounds[panel].nunique())
     for ax, (name, some) in zip(axes, rounds.groupby(panel, sort=False), strict=True):
         looks = {"palette": COLOURS, "dashes": DASHES} if by == "strategy" else {"palette": "colorblind"}
         options = {"errorbar": ("ci", 95), "seed": 0, "n_boot": 10_000, "markers": True, "markersize": 6}
         sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **options, **looks)
+        ax.axhline(1 / len(some["class_counts"].iloc[0]), color="0.5", linestyle=":", label="chance")
         ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy")
         handles, levels = ax.get_legend_handles_labels()
-        ax.legend(handles, [label(level) for level in levels], title=None if by == "strategy" else by)
+        ax.legend(handles, [label(level) for level in levels], title=None if by == "strategy" else label(by))
     return figure
 
 
-def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabel: str = "difference"):
+def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", ylabel: str = "difference"):
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
     table: as lib.statistics.paired_difference returns it, with the columns `x`, `by` and `panel`.
@@ -63,13 +79,151 @@ def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabe
     figure, axes = panels(table[panel].nunique(), height=2.8)
     for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):
         ax.axhline(0, color="0.3", linewidth=1)
-        levels = list(some.groupby(by, sort=False))
+        levels = list(some.groupby(by, sort=False)) if by else [("", some)]
         for place, (level, points) in enumerate(levels):
             aside = (place - (len(levels) - 1) / 2) * 0.02 * (np.ptp(some[x]) or 1)  # so that bars do not overlap
             bars = [points["mean"] - points["low"], points["high"] - points["mean"]]
-            look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": COLOURS.get(level)}
+            look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": COLOURS.get(level, BLUE)}
             ax.errorbar(points[x] + aside, points["mean"], yerr=bars, label=label(level), **look)
         ax.set(title=label(name), xlabel=label(x), ylabel=ylabel)
+        if by:
+            ax.legend()
+    return figure
+
+
+def architecture(classifiers: dict):
+    """What happens to a row of text, a column a classifier, with shapes and numbers of parameters (Figure 1).
+
+    classifiers: title → lib.model.Classifier. Blue: the deterministic part, run once; orange: what a stochastic pass
+    runs again, from the first MC dropout on.
+    """
+    figure, axes = panels(len(classifiers), width=5, height=8.5)
+    for ax, (title, classifier) in zip(axes, classifiers.items(), strict=True):
+        stages = _stages(classifier)
+        for y, (text, stochastic) in enumerate(stages):
+            box = {"boxstyle": "round,pad=0.4", "facecolor": ORANGE if stochastic else BLUE, "alpha": 0.3}
+            ax.text(0.5, -y, text, ha="center", va="center", fontsize=9, bbox=box)
+        total = sum(parameter.numel() for parameter in classifier.parameters())
+        ax.set(title=f"{title}\n{total:,} parameters", xlim=(0, 1), ylim=(-12, 0.7))
+        ax.axis("off")
+    keys = [plt.Rectangle((0, 0), 1, 1, facecolor=colour, alpha=0.3) for colour in (BLUE, ORANGE)]
+    figure.legend(keys, ["deterministic: once", "stochastic: S passes"], loc="lower center", ncols=2)
+    return figure
+
+
+def _stages(classifier) -> list[tuple[str, bool]]:
+    """Text of each box, and whether it is part of a stochastic pass."""
+    encoder, decoder = classifier.encoder, classifier.decoder
+    layers = f"{len(encoder.layers)} encoder layers, width {encoder.width}, {encoder.heads} heads"
+    boxes = [
+        (f"embeddings\n{_count(encoder.bert.embeddings)}", False),
+        (f"{layers}\n{_count(encoder.layers[0])} each", False),
+    ]
+    first_active = getattr(decoder, decoder.mc_dropouts[0])
+    stochastic = False
+    for name, module in decoder.stages():
+        stochastic |= module is first_active
+        has_weights = module is not None and any(True for _ in module.parameters())
+        shape = " × ".join(map(str, module.weight.shape)) + ", " if hasattr(module, "weight") else ""
+        boxes.append((f"{name}\n{shape}{_count(module)}" if has_weights else name, stochastic))
+    return boxes
+
+
+def _count(module) -> str:
+    return f"{sum(parameter.numel() for parameter in module.parameters()):,} parameters"
+
+
+def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
+    """Accuracy against x, the rows of S_x, up to `share` of each task's largest x; a colour a task (Figure 2).
+
+    rounds: columns labelled, accuracy, task.
+    """
+    figure, axes = panels(2, width=4.6)
+    for ax, limit in zip(axes, (1.0, share), strict=True):
+        some = rounds[rounds["labelled"] <= limit * rounds.groupby(panel)["labelled"].transform("max")]
+        sns.lineplot(
+            some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, errorbar=("ci", 95), seed=0, markers=True
+        )
+        ax.set(title=f"up to {limit:.0%} of the training rows", xlabel="training rows x", ylabel="accuracy")
+        handles, levels = ax.get_legend_handles_labels()
+        ax.legend(handles, [label(level) for level in levels], title=None)
+    return figure
+
+
+def spread(table: pd.DataFrame, panel: str = "task"):
+    """Standard deviation of the accuracy over runs against x, logarithmic in x: columns labelled, deviation, task."""
+    figure, (ax,) = panels(1, width=5)
+    sns.lineplot(table, x="labelled", y="deviation", hue=panel, style=panel, ax=ax, markers=True)
+    ax.set(xscale="log", xlabel="training rows x", ylabel="deviation of accuracy between runs", ylim=(0, None))
+    handles, levels = ax.get_legend_handles_labels()
+    ax.legend(handles, [label(level) for level in levels], title=None)
+    return figure
+
+
+def parameter_change(layers: pd.DataFrame):
+    """Mean absolute difference of each layer, a panel a strategy (Figure 4).
+
+    layers: columns strategy, number, layer, part, mean, variance, a row for each run and layer. Bars: mean over runs;
+    whiskers: one standard deviation of the changes of single weights, the root of their variance, cut at zero. The red
+    line stands between encoder and decoder; embeddings and batch norm, which have no number, are left out.
+    """
+    shown = layers.dropna(subset="number")
+    table = shown.groupby(["strategy", "number", "part"], sort=False)[["mean", "variance"]].mean().reset_index()
+    figure, axes = panels(table["strategy"].nunique(), width=5, sharey=True)
+    for ax, (strategy, some) in zip(axes, table.groupby("strategy", sort=False), strict=True):
+        deviation = some["variance"] ** 0.5
+        whiskers = [np.minimum(deviation, some["mean"]), deviation]
+        ax.bar(some["number"], some["mean"], color=COLOURS[strategy], alpha=0.55)
+        ax.errorbar(some["number"], some["mean"], yerr=whiskers, fmt="none", ecolor="0.25", capsize=3, elinewidth=1)
+        ax.axvline((some["part"] == "encoder").sum() - 0.5, color="red", linewidth=1.5)
+        ax.set(title=label(strategy), xlabel="layer", ylabel="mean absolute difference |Δθ|", xticks=some["number"])
+        ax.set_ylim(0, None)
+    return figure
+
+
+def layer_differences(table: pd.DataFrame):
+    """Paired difference of |Δθ| of each layer, in percent of random's: columns number, part, mean, low, high."""
+    figure, (ax,) = panels(1, width=6)
+    ax.axhline(0, color="0.3", linewidth=1)
+    ax.errorbar(
+        table["number"],
+        table["mean"],
+        yerr=[table["mean"] - table["low"], table["high"] - table["mean"]],
+        fmt="o",
+        capsize=4,
+        color=BLUE,
+    )
+    ax.axvline((table["part"] == "encoder").sum() - 0.5, color="red", linewidth=1.5)
+    ax.set(xlabel="layer", ylabel="BALD − random, % of random's |Δθ|", xticks=table["number"])
+    return figure
+
+
+def class_counts(counts: pd.DataFrame):
+    """|T_c| against the rounds, a column a task, a row a strategy, a colour a class (Figure 6): mean over runs.
+
+    counts: columns task, strategy, round, class, rows, as lib.qualitative.class_counts returns them.
+    """
+    tasks, strategies = counts["task"].unique(), counts["strategy"].unique()
+    size = (4.6 * len(tasks), 2.9 * len(strategies))
+    figure, axes = plt.subplots(len(strategies), len(tasks), figsize=size, squeeze=False, sharex=True, sharey="col")
+    for row, strategy in zip(axes, strategies, strict=True):
+        for ax, task in zip(row, tasks, strict=True):
+            some = counts[(counts["task"] == task) & (counts["strategy"] == strategy)]
+            sns.barplot(some, x="round", y="rows", hue="class", ax=ax, errorbar=None, palette="colorblind")
+            ax.set(title=f"{label(task)}, {label(strategy)}", xlabel="acquisitions", ylabel="rows of T in the class")
+            ax.legend(title=None, fontsize="small")
+    return figure
+
+
+def overlap(pool: pd.DataFrame):
+    """BALD against word overlap, a panel a class and a point a pool row: columns class, overlap, bald."""
+    figure, axes = panels(pool["class"].nunique(), sharey=True)
+    for ax, (name, some) in zip(axes, pool.groupby("class", sort=False), strict=True):
+        ax.scatter(some["overlap"], some["bald"], s=6, alpha=0.35, color="0.4", linewidth=0, rasterized=True)
+        bins = pd.qcut(some["overlap"], 5, duplicates="drop")
+        means = some.groupby(bins, observed=True)[["overlap", "bald"]].mean()
+        ax.plot(means["overlap"], means["bald"], "o-", color=BLUE, label="mean of each fifth")
+        ax.set(title=name, xlabel="word overlap of the two texts", ylabel="BALD (nats)", ylim=(0, None))
         ax.legend()
     return figure
 
@@ -83,26 +237,38 @@ def save_figure(figure, name: str, folder: Path, runs) -> None:
     figure.savefig(folder / f"{name}.svg", metadata={"Source": source, "Date": None})
 
 
-def save_table(table: pd.DataFrame, name: str, folder: Path, runs) -> None:
-    """<folder>/<name>.csv (all digits, # header) and .md (rounded), with the runs and the commit in them."""
+def save_table(table: pd.DataFrame, name: str, folder: Path, runs, **look) -> None:
+    """<folder>/<name>.csv (all digits, # header) and .md (as `markdown` makes it), with the runs and the commit."""
     folder.mkdir(parents=True, exist_ok=True)
     source = provenance(runs)
     with open(folder / f"{name}.csv", "w", encoding="utf-8") as file:
         file.write(f"# {source}\n")
         table.to_csv(file, index=False)
-    (folder / f"{name}.md").write_text(f"<!-- {source} -->\n\n{markdown(table)}\n", "utf-8")
+    (folder / f"{name}.md").write_text(f"<!-- {source} -->\n\n{markdown(table, **look)}\n", "utf-8")
 
 
-def markdown(table: pd.DataFrame) -> str:
-    """A Markdown table: numbers rounded to three digits, names written out, nothing for what is missing."""
-    written = pd.DataFrame({column: table[column].map(_cell) for column in table})
+def markdown(table: pd.DataFrame, digits: int = 3, best: dict[str, str] | None = None) -> str:
+    """A Markdown table: rounded numbers, names written out, nothing for what is missing.
+
+    best: column → "max" or "min"; the best value of each task is set in bold. Text of data sets is escaped.
+    """
+    written = pd.DataFrame({column: [_cell(value, digits) for value in table[column]] for column in table})
+    for column, how in (best or {}).items():
+        winners = table[column] == table.groupby("task")[column].transform(how)
+        written[column] = np.where(winners, "**" + written[column] + "**", written[column])
     return written.to_markdown(index=False, disable_numparse=True)
 
 
-def _cell(value) -> str:
+def _cell(value, digits: int) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return ""
     if isinstance(value, float):
-        return "" if np.isnan(value) else f"{value:.3f}"
-    return named(value).replace("|", "\\|")
+        return f"{value:.{digits}f}"
+    return (
+        re.sub(r"([\\`*_{}\[\]<>|$#~&!])", r"\\\1", " ".join(named(value).split()))
+        if isinstance(value, str)
+        else str(value)
+    )
 
 
 def provenance(runs) -> str:
@@ -120,10 +286,23 @@ class Later:
         self.handle.update(Markdown(content) if isinstance(content, str) else content)
 
 
-def show_table(table: pd.DataFrame, name: str, folder: Path, runs) -> None:
-    """Save a table and show it."""
-    save_table(table, name, folder, runs)
-    display(Markdown(markdown(table)))
+def show_table(table: pd.DataFrame, name: str, folder: Path, runs, **look) -> None:
+    """Save a table and show it. look: `digits` and `best` of `markdown`."""
+    save_table(table, name, folder, runs, **look)
+    display(Markdown(markdown(table, **look)))
+
+
+def show_protocol(protocol: Protocol, folder: Path) -> None:
+    """Every field of a run with what it means, from the comments beside the fields of lib.protocol.Protocol."""
+    source = inspect.getsource(Protocol)
+    notes = dict(re.findall(r"^    (\w+): \w+.*?# (.*)$", source, re.MULTILINE))
+    rows = [{"field": name, "value": str(value), "meaning": notes[name]} for name, value in asdict(protocol).items()]
+    show_table(pd.DataFrame(rows), "00_protocol", folder, [])
+
+
+def show_index(folder: Path) -> None:
+    """Every figure and table of the paper with the notebook that makes it and the name of its files."""
+    show_table(pd.DataFrame(INDEX, columns=["in the paper", "notebook", "files"]), "00_index", folder, [])
 
 
 def show_reading(sentences: str, study: Profile, runs: pd.DataFrame) -> None:
@@ -134,7 +313,12 @@ def show_reading(sentences: str, study: Profile, runs: pd.DataFrame) -> None:
         if seeds == 1
         else f"{seeds} seeds: an interval of a mean over seeds says nothing about other data or other encoders."
     )
-    display(Markdown("\n\n".join([sentences, "**Limits.**", *(f"- {limit}" for limit in (sure, *study.caveats))])))
+    show_limits(sentences, (sure, *study.caveats))
+
+
+def show_limits(sentences: str, limits) -> None:
+    lines = [f"- {limit}" for limit in limits]
+    display(Markdown("\n".join([sentences, *(["", "**Limits.**", "", *lines] if lines else [])])))
 
 
 def versions() -> None:

@@ -118,6 +118,10 @@ class LinearDecoder(nn.Module):
         self.output = nn.Linear(width, num_labels)
         self.mc_dropouts = ("dropout",)
 
+    def stages(self) -> list[tuple[str, nn.Module | None]]:
+        """What happens to a row, in order: for Figure 1."""
+        return [("last hidden state of [CLS]", None), ("dropout", self.dropout), ("output layer", self.output)]
+
     def features(self, hidden_TH: Tensor, batch: Batch) -> Tensor:
         return hidden_TH[batch.starts_B]
 
@@ -150,6 +154,19 @@ class CNNDecoder(nn.Module):
         self.output = nn.Linear(protocol.hidden, num_labels)
         every = ("map_dropout", "hidden_dropout", "output_dropout")
         self.mc_dropouts = every if protocol.mc_dropout == "decoder" else ("hidden_dropout",)
+
+    def stages(self) -> list[tuple[str, nn.Module | None]]:
+        """What happens to a row, in order: for Figure 1."""
+        return [
+            *((f"convolution, height {h}", layer) for h, layer in zip(HEIGHTS, self.convolutions, strict=True)),
+            ("batch norm, ReLU", self.norms),
+            ("maximum over time", None),
+            ("dropout of maps", self.map_dropout),
+            ("dropout", self.hidden_dropout),
+            ("hidden layer, ReLU", self.hidden),
+            ("dropout", self.output_dropout),
+            ("output layer", self.output),
+        ]
 
     def features(self, hidden_TH: Tensor, batch: Batch) -> Tensor:
         """→ features_NF, the maximum of each feature map over the windows of each row."""
@@ -244,6 +261,16 @@ def build_classifier(protocol: Protocol, num_labels: int) -> Classifier:
     classifier = Classifier(encoder, decoder)
     freeze_layers(classifier, protocol.frozen)
     return classifier.eval()
+
+
+def outline(protocol: Protocol, num_labels: int) -> Classifier:
+    """The classifier as `build_classifier` makes it, without its weights: shapes alone, on torch's meta device."""
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig.from_pretrained(sources.checkpoint(protocol.encoder))
+    with torch.device("meta"):
+        encoder = Encoder(BertModel(config, add_pooling_layer=False))
+        return Classifier(encoder, DECODERS[protocol.decoder](protocol, encoder.width, num_labels))
 
 
 def _load_bert(name: str):

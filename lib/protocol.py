@@ -82,7 +82,7 @@ class Protocol:
     epochs: int = 3  # theta_0 to theta_3
     restart: str = "cold"  # each round trains from theta_0; "warm": from where the last round ended
     batch_size: int = 16  # rows in a step
-    encoder_lr: float = 1e-4  # peak learning rate of the encoder
+    encoder_lr: float = 2e-4  # peak learning rate of the encoder
     decoder_lr: float = 1e-3  # peak learning rate of the decoder
     warmup: float = 0.1  # share of the steps in which the learning rates rise; then they fall to zero
     weight_decay: float = 0.01  # of AdamW, on weight matrices alone
@@ -196,6 +196,8 @@ class Profile:
     tasks: tuple[str, ...]
     runs: int  # seeds 0 … runs - 1
     frozen: tuple[int, ...]  # the F of Tables 1 and 2
+    layers: int  # of the encoder
+    layer_task: str  # of Figure 4
     sizes: tuple[int, ...]  # the x of Figure 2, as far as the training rows go
     common: dict  # fields of Protocol
     caveats: tuple[str, ...] = ()  # what a reader of its numbers must know
@@ -203,10 +205,12 @@ class Profile:
     def grid(self, *, tasks="", strategies="bald", frozen=(0,), runs=0, **changes) -> list[Protocol]:
         """All combinations as protocols, seeds innermost.
 
-        tasks, strategies: names, or one string of names with commas between them; no tasks or zero runs: the
+        tasks, strategies, frozen: values, or one string of them with commas between; no task, no F or zero runs: the
         profile's own. changes: other fields of Protocol; None keeps the profile's value. Raises StudyError.
         """
         tasks, strategies = names(tasks) or self.tasks, names(strategies)
+        frozen = whole_numbers("frozen", frozen) if isinstance(frozen, str) else tuple(frozen)
+        frozen = frozen or self.frozen
         changes = {field: value for field, value in changes.items() if value is not None}
         for task in tasks:
             if task not in self.tasks:
@@ -220,6 +224,22 @@ class Profile:
             Protocol(**{**self.common, "task": task, "strategy": strategy, "frozen": F, "seed": seed, **changes})
             for task, strategy, F, seed in combinations
         ]
+
+    def data_sizes(self, *, tasks="", runs=0, **changes) -> list[Protocol]:
+        """Runs that train once on S_x, for every x of the profile."""
+        return [
+            protocol
+            for size in self.sizes
+            for protocol in self.grid(tasks=tasks, runs=runs, start=size, rounds=0, pool=size + 1, **changes)
+        ]
+
+
+def whole_numbers(name: str, given: str) -> tuple[int, ...]:
+    """'0, -2' → (0, -2). Raises StudyError."""
+    try:
+        return tuple(int(number) for number in names(given))
+    except ValueError:
+        raise StudyError(f"{name}={given!r} is not allowed: give whole numbers with commas between them") from None
 
 
 def names(given) -> tuple[str, ...]:
@@ -251,15 +271,27 @@ PROFILES = {
         tasks=("reviews", "editorials"),
         runs=3,
         frozen=(0, 2, -2),
-        sizes=(10, 30, 100, 300, 1000),
+        layers=6,
+        layer_task="reviews",
+        sizes=(10, 20, 50, 100, 200),
         caveats=(QUICK_CAVEAT,),
-        common={"query": 20, "rounds": 4, "pool": 600, "validation_rows": 400, "max_length": 64},
+        common={
+            "query": 20,
+            "rounds": 3,
+            "pool": 300,
+            "validation_rows": 200,
+            "max_length": 40,
+            "encoder_lr": 1e-4,
+            "batch_size": 8,
+        },
     ),
     "minilm": Profile(
         name="minilm",
         tasks=GLUE,
         runs=3,
         frozen=(0, 2, -2, 3, -3),
+        layers=6,
+        layer_task="qnli",
         sizes=(10, 110, 510, 910, 2000, 5000, 10_000, 20_000),
         caveats=(MINILM_CAVEAT,),
         common={},
@@ -269,6 +301,8 @@ PROFILES = {
         tasks=GLUE,
         runs=3,
         frozen=(0, 3, -3, 6, -6),
+        layers=12,
+        layer_task="qnli",
         sizes=(10, 110, 510, 910, 2000, 5000, 10_000, 20_000, 40_000, 60_000, 100_000, 200_000, 400_000),
         common={
             "encoder": "google-bert/bert-base-uncased@86b5e0934494bd15c9632b12f734a8a67f723594",

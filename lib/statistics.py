@@ -1,11 +1,15 @@
 """Intervals, areas and paired differences over runs: data frame in, data frame out."""
 
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from scipy import stats
 from seaborn.algorithms import bootstrap
 
-from lib.protocol import StudyError, named, one_of
+from lib.protocol import StudyError, one_of
 
 LEVEL = 0.95
 
@@ -67,21 +71,71 @@ def area_under_curve(rounds: pd.DataFrame, by: list[str], value: str = "accuracy
     return pd.DataFrame(areas)
 
 
-def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus: str) -> str:
-    """One sentence from a table of paired differences: what each level of `of` changes, and how sure that is."""
-    parts = [
-        f"{named(row[of])} {_verb(row)} {quantity} on {named(row['task'])} by {_signed(row)}"
-        for _, row in differences.iterrows()
-    ]
-    return f"Against {named(minus)}, {'; '.join(parts)}."
+def deviations(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
+    """Standard deviation of `value` over runs in each group, and its χ² interval: by + runs, deviation, low, high."""
+    rows = []
+    for group, values in table.groupby(by, sort=False)[value]:
+        n, deviation = len(values), values.std(ddof=1)
+        quantiles = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) if n > 1 else np.array([np.nan, np.nan])
+        low, high = deviation * np.sqrt((n - 1) / quantiles)
+        rows.append({**dict(zip(by, group, strict=True)), "runs": n, "deviation": deviation, "low": low, "high": high})
+    return pd.DataFrame(rows)
 
 
-def _verb(row) -> str:
-    if np.isnan(row["low"]):
-        return "changes (in a single run, so with unknown certainty)"
-    return "raises" if row["low"] > 0 else "lowers" if row["high"] < 0 else "does not distinguishably change"
+def gains(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Accuracy gained for each hundred rows between one size of T and the next: columns by + from, to, gain."""
+    rows = []
+    for group, curve in rounds.groupby(by, sort=False):
+        curve = curve.sort_values("labelled")
+        for (x0, y0), (x1, y1) in pairwise(zip(curve["labelled"], curve["accuracy"], strict=True)):
+            rows.append(
+                {**dict(zip(by, group, strict=True)), "from": x0, "to": x1, "gain": 100 * (y1 - y0) / (x1 - x0)}
+            )
+    return pd.DataFrame(rows)
 
 
-def _signed(row) -> str:
-    sure = "" if np.isnan(row["low"]) else f", 95 % interval {row['low']:+.3f} to {row['high']:+.3f}"
-    return f"{row['mean']:+.3f} ({row['runs']} seed{'s' * (row['runs'] > 1)}{sure})"
+def relative_layer_differences(layers: pd.DataFrame) -> pd.DataFrame:
+    """|Δθ| under BALD minus under random, in percent of random's, paired by seed: a row a layer, with its t interval.
+
+    Layers that do not move under either strategy differ by 0.
+    """
+    keys = ["layer", "number", "part", "seed"]
+    wide = layers.pivot_table(index=keys, columns="strategy", values="mean", sort=False, dropna=False)
+    wide = wide.dropna(subset=["bald", "random"]).reset_index()
+    difference = wide["bald"] - wide["random"]
+    wide["percent"] = (100 * difference / wide["random"]).where(difference != 0, 0.0)
+    table = summary(wide, "percent", ["layer"], t_interval)
+    places = wide.drop_duplicates("layer")[["layer", "number", "part"]]
+    return places.merge(table, on="layer")
+
+
+def beside_paper(table: pd.DataFrame, number: int, layers: int = 0) -> pd.DataFrame:
+    """Our table with the values of the paper's table `number` for the same task, strategy, size of T and F.
+
+    `layers` are those of our encoder, if the table has a column `frozen`: the paper's F is the one that freezes about
+    the same share of its own 12. Adds `half_width` to a table with intervals, and `paper`, `paper_half_width`.
+    """
+    theirs = paper(number).rename(columns={"value": "paper", "half_width": "paper_half_width"})
+    ours = table.copy()
+    if "width" in ours:
+        ours["half_width"] = ours["width"] / 2
+    if "frozen" in ours:
+        ours["paper_frozen"] = [papers_frozen(frozen, layers) for frozen in ours["frozen"]]
+        theirs = theirs.rename(columns={"frozen": "paper_frozen"})
+    keys = [key for key in ("task", "strategy", "labelled", "paper_frozen") if key in ours and key in theirs]
+    values = [column for column in ("paper", "paper_half_width") if theirs[column].notna().any()]
+    merged = ours.merge(theirs[keys + values], on=keys, how="left")
+    return merged.drop(columns=["low", "high", "width"], errors="ignore")
+
+
+@cache
+def paper(table: int) -> pd.DataFrame:
+    """The values of Table 1, 2 or 3 of the paper: page, task, strategy, frozen, labelled, value, half_width."""
+    values = pd.read_csv(Path(__file__).with_name("paper.csv"))
+    return values[values["table"] == table].drop(columns="table").reset_index(drop=True)
+
+
+def papers_frozen(frozen: int, layers: int) -> int | None:
+    """The F of the paper (12 layers) that freezes about the same share of `layers` layers; None: no such F."""
+    quarters = {0: 0, 1: 3, 2: 6}.get(round(4 * abs(frozen) / layers))
+    return None if quarters is None else int(np.sign(frozen)) * quarters

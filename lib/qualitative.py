@@ -1,0 +1,99 @@
+"""What a strategy picks: classes of T over the rounds, scored texts, overlap of their words."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from lib import results
+from lib.protocol import Protocol
+from lib.tasks import Texts
+
+
+def class_counts(rounds: pd.DataFrame, labels: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+    """Long form of `class_counts`: a row for each round of each run and class, with `class` and `rows` (|T_c|)."""
+    long = rounds.drop(columns="picked").explode("class_counts").rename(columns={"class_counts": "rows"})
+    number = long.groupby(level=0).cumcount()
+    long["class"] = [labels[task][c] for task, c in zip(long["task"], number, strict=True)]
+    return long.astype({"rows": int}).reset_index(drop=True)
+
+
+def class_spread(counts: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the largest class minus rows of the smallest (Table 3), for each round of each run."""
+    groups = counts.groupby(["task", "strategy", "seed", "labelled"], sort=False)["rows"]
+    return (groups.max() - groups.min()).rename("spread").reset_index()
+
+
+def largest_class_changes(counts: pd.DataFrame) -> pd.DataFrame:
+    """How often the class with the most rows of T is another one than a round before, for each run.
+
+    A class that is tied for the lead keeps it, so that a tie is not counted as a change.
+    """
+    rows = []
+    for group, run in counts.groupby(["task", "strategy", "seed"], sort=False):
+        wide = run.pivot(index="labelled", columns="class", values="rows").sort_index()
+        leader, changes = None, 0
+        for _, sizes in wide.iterrows():
+            leaders = set(sizes.index[sizes == sizes.max()])
+            if leader not in leaders:
+                changes += leader is not None
+                leader = sorted(leaders)[0]
+        rows.append(dict(zip(["task", "strategy", "seed"], group, strict=True)) | {"changes": changes})
+    return pd.DataFrame(rows)
+
+
+def word_overlap(first: str, second: str) -> float:
+    """Share of the words of two texts that stand in both (Jaccard): 0 for none, 1 for the same words."""
+    a, b = (set(re.findall(r"\w+", text.lower())) for text in (first, second))
+    return len(a & b) / len(a | b) if a | b else 0.0
+
+
+def rank_correlations(table: pd.DataFrame, x: str, y: str, by: list[str]) -> pd.DataFrame:
+    """Spearman's ρ of x and y in each group: columns by + rows, rho; nan where either does not vary."""
+    rows = []
+    for group, some in table.groupby(by, sort=False):
+        varies = len(some) > 2 and some[x].nunique() > 1 and some[y].nunique() > 1
+        rho = stats.spearmanr(some[x], some[y]).statistic if varies else np.nan
+        rows.append({**dict(zip(by, group, strict=True)), "rows": len(some), "rho": rho})
+    return pd.DataFrame(rows)
+
+
+def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, store="") -> pd.DataFrame:
+    """The pool of each run that has scores, as scored after `after` acquisitions (or the last scored round before).
+
+    A row for each run and pool row: task, seed, row, bald, class, predicted, queried (in the whole run), first,
+    second (missing for single sentences), overlap.
+    """
+    store = store or results.STORE
+    scored = [protocol for protocol in protocols if protocol.strategy != "random" and protocol.rounds]
+    if not scored:
+        return pd.DataFrame(columns=["task", "seed", "run", "row", "bald", "class", "overlap"])
+    pool = results.load("pool", scored, store)
+    pool = pool[pool["round"] == pool.groupby("run")["round"].transform(lambda rounds: min(after, rounds.max()))]
+    picked = results.load("rounds", scored, store).groupby("run")["picked"].sum()
+    read = pd.concat([_texts_of(task, rows, texts[task]) for task, rows in pool.groupby("task", sort=False)["row"]])
+    pool = pool.merge(read.drop_duplicates(["task", "row"]), on=["task", "row"])
+    labels = {task: read.labels for task, read in texts.items()}
+    pool["predicted"] = [labels[task][c] for task, c in zip(pool["task"], pool["prediction"], strict=True)]
+    pool["queried"] = [row in set_ for row, set_ in zip(pool["row"], pool["run"].map(picked.map(set)), strict=True)]
+    return pool
+
+
+def _texts_of(task: str, rows: pd.Series, texts: Texts) -> pd.DataFrame:
+    table = []
+    for row in rows.unique():
+        first, *second, label = texts.train[row]
+        overlap = word_overlap(first, *second) if second else np.nan
+        table.append((task, row, texts.labels[label], first, second[0] if second else None, overlap))
+    return pd.DataFrame(table, columns=["task", "row", "class", "first", "second", "overlap"])
+
+
+def extremes(scored: pd.DataFrame, examples: int) -> pd.DataFrame:
+    """The `examples` lowest and highest BALD scores of each task and class, as Table 4 shows them."""
+    pieces = []
+    for _, some in scored.sort_values("bald").groupby(["task", "class"], sort=False):
+        pieces += [some.head(examples), some.tail(examples)]
+    columns = ["task", "queried", "bald", "first", "second", "class", "predicted"]
+    table = pd.concat(pieces)[columns].drop_duplicates() if pieces else pd.DataFrame(columns=columns)
+    return table.dropna(axis=1, how="all").sort_values(["task", "class", "bald"], kind="stable")

@@ -1,0 +1,90 @@
+"""Sentences made from tables, so that no sentence of a notebook can contradict its numbers."""
+
+import numpy as np
+import pandas as pd
+
+from lib.protocol import Protocol, named
+
+
+def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) -> str:
+    """One sentence from a table of paired differences: what each level of `of` changes, and how sure that is."""
+    name = f"{of[0].upper()} = " if of == "frozen" else ""
+    parts = [
+        f"{name}{named(row[of])} {_verb(row)} {quantity} on {named(row['task'])} ({_signed(row)})"
+        for _, row in differences.iterrows()
+    ]
+    return f"Against {name}{named(minus)}, {'; '.join(parts)}."
+
+
+def _verb(row) -> str:
+    if np.isnan(row["low"]):
+        return "changed, in a single run and so with unknown certainty,"
+    return "raises" if row["low"] > 0 else "lowers" if row["high"] < 0 else "does not distinguishably change"
+
+
+def _signed(row, value: str = "mean", digits: int = 3) -> str:
+    """+0.012, 95 % interval -0.010 to +0.034, 3 seeds"""
+    seeds = "1 seed" if row["runs"] == 1 else f"{row['runs']} seeds"
+    if np.isnan(row["low"]):
+        return f"{row[value]:+.{digits}f}, {seeds}"
+    return f"{row[value]:+.{digits}f}, 95 % interval {row['low']:+.{digits}f} to {row['high']:+.{digits}f}, {seeds}"
+
+
+def say_architecture(classifier, protocol: Protocol) -> str:
+    """Numbers of parameters, and which part of the classifier is run how often."""
+    encoder, decoder = (
+        sum(parameter.numel() for parameter in part.parameters()) for part in (classifier.encoder, classifier.decoder)
+    )
+    return (
+        f"An encoder of {len(classifier.encoder.layers)} layers and {encoder:,} parameters runs once for each row; of "
+        f"the decoder's {decoder:,} parameters, the layers after the first MC dropout run S = {protocol.samples} times."
+    )
+
+
+def say_gains(gains: pd.DataFrame) -> str:
+    """Where the first and the last rows of each task took the accuracy, for each hundred rows."""
+    parts = []
+    for task, some in gains.groupby("task", sort=False):
+        first, last = some.iloc[0], some.iloc[-1]
+        parts.append(
+            f"on {named(task)} a hundred more rows bring {_signed(first)} of accuracy between {first['from']} and "
+            f"{first['to']} rows, and {_signed(last)} between {last['from']} and {last['to']}"
+        )
+    return f"{_capital('; '.join(parts))}."
+
+
+def say_layers(differences: pd.DataFrame) -> str:
+    """In which layers BALD changes the parameters more, less or not distinguishably from random."""
+    numbered = differences.dropna(subset="number")
+    parts = []
+    for part, some in numbered.groupby("part", sort=False):
+        less, more = some[some["high"] < 0], some[some["low"] > 0]
+        parts.append(
+            f"of the {len(some)} {part} layers, {_listed(less)} changed less under BALD than under random and "
+            f"{_listed(more)} more (95 % intervals that exclude zero)"
+        )
+    mean = numbered.groupby("part", sort=False)["mean"].mean()
+    sizes = ", ".join(f"{value:+.1f} % in the {part}" for part, value in mean.items())
+    single = " With one run there is no interval." if numbered["low"].isna().all() else ""
+    return f"{_capital('; '.join(parts))}; on average the difference is {sizes}.{single}"
+
+
+def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
+    """Whether BALD skews the classes of T, and whether its scores go with word overlap."""
+    parts = [
+        f"on {named(row['task'])} BALD {_verb(row)} the gap between largest and smallest class by "
+        f"{_signed(row, digits=1)} rows against random"
+        for _, row in skew.iterrows()
+    ]
+    for _, row in rho.iterrows():
+        sign = "rises" if row["low"] > 0 else "falls" if row["high"] < 0 else "does not distinguishably change"
+        parts.append(f"its score {sign} with word overlap for {row['class']!r} (ρ {_signed(row, 'mean')})")
+    return f"{_capital('; '.join(parts))}."
+
+
+def _listed(layers: pd.DataFrame) -> str:
+    return f"{len(layers)} ({', '.join(layers['layer'])})" if len(layers) else "none"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
