@@ -227,9 +227,13 @@ def _clear_errors(store: Path):
 
 def _write_json(path: Path, content) -> None:
     scratch = path.with_name(path.name + ".tmp")
-    scratch.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-    _flush(scratch)
-    scratch.rename(path)
+    try:
+        scratch.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
+        _flush(scratch)
+        scratch.rename(path)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        raise
 
 
 def _flush(path: Path) -> None:
