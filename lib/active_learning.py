@@ -94,9 +94,9 @@ def evaluate(classifier: Classifier, rows: Rows, numbers, prefix) -> tuple[pd.Da
     log_probs_NC = uncertainty.predict_log_probs(classifier, features_NF).cpu()
     labels_N = torch.from_numpy(rows.labels_N[numbers])
     predictions_N = log_probs_NC.argmax(1)
-    table = pd.DataFrame({"row": numbers.astype(np.int32), "label": labels_N.to(torch.int8)})
+    table = pd.DataFrame({"row": numbers.astype(np.int32), "label": rows.labels_N[numbers].astype(np.int8)})
     for c in range(log_probs_NC.shape[1]):
-        table[f"log_prob_{c}"] = log_probs_NC[:, c]
+        table[f"log_prob_{c}"] = log_probs_NC[:, c].numpy()
     metrics = {
         "accuracy": float((predictions_N == labels_N).double().mean()),
         "loss": float(F.nll_loss(log_probs_NC.double(), labels_N)),
