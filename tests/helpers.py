@@ -12,7 +12,7 @@ import yaml
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from lib import sources
+from lib import active_learning, sources, training
 from lib.protocol import StudyError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,3 +130,28 @@ def slow_linear_logits(decoder, hidden_LH, masks: dict[str, torch.Tensor] | None
 
 
 SLOW_LOGITS = {"cnn": slow_cnn_logits, "linear": slow_linear_logits}
+
+
+def stored(store) -> dict[str, bytes]:
+    """Path → content of all that a run has written and that decides its tables and figures."""
+    files = sorted(path for path in Path(store).rglob("*") if path.is_file())
+    others = {"timings.json", "provenance.json", ".lock"}
+    return {str(path.relative_to(store)): path.read_bytes() for path in files if path.name not in others}
+
+
+@contextmanager
+def stopped_before(round_: int, monkeypatch):
+    """A run in this block stops where training of this round would begin."""
+
+    class Stopped(Exception):
+        pass
+
+    def train(classifier, rows, labelled, protocol, number):
+        if number == round_:
+            raise Stopped
+        return training.train(classifier, rows, labelled, protocol, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(active_learning, "train", train)
+        with pytest.raises(Stopped):
+            yield

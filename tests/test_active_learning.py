@@ -1,0 +1,297 @@
+"""The loop: what it picks, what runs of a seed share, and that a run is the same however often it was stopped."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import ROOT, refused, stopped_before, stored
+
+from lib import active_learning, results, uncertainty
+from lib.active_learning import run
+from lib.model import build_classifier
+from lib.parameter_change import mean_absolute_difference, snapshot
+from lib.protocol import CHOICES
+from lib.tasks import load_task
+from lib.training import train
+
+CHILD = """
+import json, os, signal, sys
+from lib import active_learning, results
+from lib.protocol import Protocol
+
+fields, store, killed = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+write_json = results._write_json
+
+def write_and_die(path, content):
+    write_json(path, content)
+    if killed >= 0 and path.parts[-2:] == (f"round-{killed:02}.tmp", "round.json"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+results._write_json = write_and_die
+active_learning.run(Protocol(**fields), store)
+"""
+
+
+def start(protocol, store, killed_in_round=-1) -> subprocess.Popen:
+    """The run in a process of its own, which may die in the middle of writing a round."""
+    fields = json.dumps(dataclasses.asdict(protocol))
+    return subprocess.Popen([sys.executable, "-c", CHILD, fields, str(store), str(killed_in_round)], cwd=ROOT)
+
+
+def task_of(protocol):
+    return load_task(protocol.task, protocol.hub, protocol.encoder, protocol.max_length)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_protocol, tmp_path_factory):
+    """finished(**changes) → protocol, its rounds and its store; each run is computed once."""
+    store = tmp_path_factory.mktemp("results")
+
+    def compute(**changes):
+        protocol = tiny_protocol(**changes)
+        return protocol, run(protocol, store), store
+
+    return compute
+
+
+# what is picked
+
+
+@pytest.mark.parametrize("strategy", CHOICES["strategy"])
+@pytest.mark.parametrize("task", ["sst2", "snli"])
+def test_picks_come_from_the_pool_never_twice_and_never_from_the_start(strategy, task, finished):
+    protocol, rounds, _ = finished(task=task, strategy=strategy)
+    picked = np.concatenate(rounds["picked"].tolist())
+    assert [len(picks) for picks in rounds["picked"]] == [5, 5, 0]
+    assert len(set(picked)) == len(picked)
+    assert set(picked) <= set(range(protocol.start, protocol.pool))
+
+
+@pytest.mark.parametrize("strategy", ["bald", "random"])
+def test_class_counts_equal_a_recount(strategy, finished):
+    protocol, rounds, _ = finished(task="snli", strategy=strategy)
+    labels_N = task_of(protocol).train.labels_N
+    labelled = list(range(protocol.start))
+    for record in rounds.to_dict("records"):
+        assert record["labelled"] == len(labelled)
+        assert record["class_counts"] == [sum(labels_N[labelled] == c) for c in range(3)]
+        labelled += record["picked"]
+
+
+def test_a_pool_can_be_acquired_to_its_last_row(finished):
+    _, rounds, _ = finished(pool=20, query=5, rounds=2)
+    assert sorted(np.concatenate(rounds["picked"].tolist())) == list(range(10, 20))
+    assert rounds["labelled"].tolist() == [10, 15, 20]
+
+
+@pytest.mark.parametrize("strategy", [name for name in CHOICES["strategy"] if name != "random"])
+def test_the_rows_with_the_highest_scores_are_picked(strategy, finished):
+    protocol, rounds, store = finished(strategy=strategy, samples=50)
+    pool = results.load("pool", [protocol], store)
+    left = set(range(protocol.start, protocol.pool))
+    for round_, picked in enumerate(rounds["picked"][: protocol.rounds]):
+        scored = pool[pool["round"] == round_].set_index("row")
+        assert set(scored.index) == left
+        assert scored.loc[picked, "score"].is_monotonic_decreasing
+        assert scored.loc[picked, "score"].min() >= scored["score"].drop(picked).max()
+        left -= set(picked)
+    assert set(pool["round"]) == {0, 1}  # nothing is scored once nothing is acquired
+
+
+def test_random_scores_nothing_and_ignores_the_number_of_samples(finished):
+    protocol, rounds, store = finished(strategy="random")
+    assert results.load("pool", [protocol], store).empty
+    _, other, _ = finished(strategy="random", samples=3)
+    assert other["picked"].tolist() == rounds["picked"].tolist()
+
+
+def test_random_may_be_given_all_training_rows(finished):
+    protocol, rounds, _ = finished(strategy="random", random_pool="train", rounds=5, query=10)
+    picked = np.concatenate(rounds["picked"].tolist())
+    assert protocol.pool <= picked.max() < len(task_of(protocol).train)
+    assert len(set(picked)) == 50
+    _, bald, _ = finished(strategy="bald", random_pool="train")
+    assert np.concatenate(bald["picked"].tolist()).max() < protocol.pool
+
+
+def test_needing_more_rows_than_the_task_has_is_refused(tiny_protocol, tmp_path):
+    with refused("sst2", "200", "10 + rounds=2 × query=100", "210"):
+        run(tiny_protocol(query=100, pool=20_000), tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+# what a round holds
+
+
+def test_accuracy_and_loss_equal_a_recount_of_the_predictions(finished):
+    protocol, rounds, store = finished(task="snli")
+    predictions = results.load("validation", [protocol], store)
+    labels_N = task_of(protocol).validation.labels_N
+    for record in rounds.to_dict("records"):
+        table = predictions[predictions["round"] == record["round"]]
+        assert table["row"].tolist() == list(range(protocol.validation_rows))
+        assert table["label"].tolist() == labels_N[: protocol.validation_rows].tolist()
+        log_probs_NC = table[["log_prob_0", "log_prob_1", "log_prob_2"]].to_numpy(np.float64)
+        np.testing.assert_allclose(np.exp(log_probs_NC).sum(1), 1, atol=1e-6)
+        right = log_probs_NC.argmax(1) == table["label"].to_numpy()
+        assert record["accuracy"] == pytest.approx(right.mean(), abs=1e-12)
+        loss = -log_probs_NC[np.arange(len(table)), table["label"]].mean()
+        assert record["loss"] == pytest.approx(loss, abs=1e-6)
+
+
+def test_without_a_number_all_validation_rows_are_evaluated(finished):
+    protocol, _, store = finished(validation_rows=0, rounds=0)
+    assert len(results.load("validation", [protocol], store)) == 60
+
+
+@pytest.mark.parametrize("restart", ["cold", "warm"])
+def test_a_round_trains_from_theta_0_or_goes_on_from_the_last(restart, finished):
+    """Trained again by hand, on what was labelled in each round."""
+    protocol, rounds, store = finished(restart=restart)
+    stored_layers = results.load("layers", [protocol], store)
+    task = task_of(protocol)
+    theta_0 = snapshot(build_classifier(protocol, 2))
+    classifier = build_classifier(protocol, 2)
+    labelled = list(range(10))
+    for round_, picked in enumerate(rounds["picked"]):
+        if restart == "cold":
+            classifier = build_classifier(protocol, 2)
+        train(classifier, task.train, labelled, protocol, round_)
+        expected = mean_absolute_difference(theta_0, snapshot(classifier))
+        assert stored_layers.loc[stored_layers["round"] == round_, "mean"].tolist() == expected["mean"].tolist()
+        labelled += picked
+
+
+@pytest.mark.parametrize("frozen", [2, 4, -2])
+def test_frozen_layers_have_not_changed_in_any_round(frozen, finished):
+    protocol, _, store = finished(frozen=frozen)
+    layers = results.load("layers", [protocol], store)
+    kept = {"embeddings", *(f"encoder {n}" for n in range(frozen))} if frozen > 0 else {"encoder 2", "encoder 3"}
+    assert set(layers.loc[layers["mean"] == 0, "layer"]) == kept
+    assert ((layers["mean"] == 0) == layers["layer"].isin(kept)).all()
+
+
+@pytest.mark.parametrize("frozen", [1, 4])
+def test_keeping_the_frozen_prefix_changes_nothing(frozen, finished, tmp_path, monkeypatch):
+    protocol, kept, store = finished(frozen=frozen)
+    monkeypatch.setattr(uncertainty, "frozen_prefix", lambda *_: None)
+    computed = run(protocol, tmp_path)
+    assert computed["picked"].tolist() == kept["picked"].tolist()
+    assert computed["accuracy"].tolist() == kept["accuracy"].tolist()
+    ours, others = (results.load("pool", [protocol], s)["score"] for s in (store, tmp_path))
+    np.testing.assert_allclose(ours, others, atol=1e-5)
+
+
+def test_the_health_of_scores_is_stored(finished):
+    protocol, rounds, store = finished(samples=50)
+    pool = results.load("pool", [protocol], store)
+    for round_, health in enumerate(rounds["health"][: protocol.rounds]):
+        scores = pool.loc[pool["round"] == round_, "score"]
+        assert health["passes_differ"] is True
+        assert -1e-9 < health["smallest_raw_bald"] <= scores.min() + 1e-7
+        assert health["share_at_zero"] == (scores == 0).mean()
+        assert health["ties_at_rank_query"] == 0
+        ranked = scores.sort_values(ascending=False).to_numpy()
+        assert health["gap_at_rank_query"] == pytest.approx(ranked[4] - ranked[5], abs=1e-7)
+
+
+def test_health_tells_when_dropout_is_off(finished):
+    """What the scores around 1e-8 in the paper's Table 4 look like."""
+    _, rounds, _ = finished(dropout=0.0)
+    for health in rounds["health"][:2]:
+        assert health["passes_differ"] is False
+        assert abs(health["smallest_raw_bald"]) < 1e-9
+
+
+# what runs of a seed share
+
+
+def test_strategies_of_a_seed_share_theta_0_the_start_and_the_first_round(finished):
+    both = [finished(strategy=strategy) for strategy in ("bald", "random")]
+    first, second = (build_classifier(protocol, 2).state_dict() for protocol, *_ in both)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    bald, random = (rounds.iloc[0].drop(["run", "strategy", "picked", "health"]) for _, rounds, _ in both)
+    pd.testing.assert_series_equal(bald, random)
+    for table in ("layers", "validation"):
+        frames = [results.load(table, [protocol], store, columns=()) for protocol, _, store in both]
+        ours, others = (frame[frame["round"] == 0].drop(columns="run") for frame in frames)
+        pd.testing.assert_frame_equal(ours, others, check_exact=True)
+    assert both[0][1]["picked"][0] != both[1][1]["picked"][0]
+
+
+def test_runs_of_other_seeds_start_from_the_same_rows_but_not_the_same_decoder(finished):
+    (first, ours, _), (second, others, _) = (finished(seed=seed) for seed in (0, 1))
+    assert ours["class_counts"][0] == others["class_counts"][0]
+    assert ours["loss"][0] != others["loss"][0]
+    decoders = [build_classifier(protocol, 2).decoder.output.weight for protocol in (first, second)]
+    assert not torch.equal(*decoders)
+
+
+# the same run, in other processes, stopped and continued
+
+
+def test_two_processes_compute_the_same_bytes(tiny_protocol, tmp_path, finished):
+    """Picks, accuracies, parameter changes, scores and predictions, and again the same in this process."""
+    protocol, _, _ = finished()
+    processes = [start(protocol, tmp_path / name) for name in ("one", "two")]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    run(protocol, tmp_path / "here")
+    one, two, here = (stored(tmp_path / name) for name in ("one", "two", "here"))
+    assert one == two == here
+    assert sum(name.endswith((".json", ".parquet")) for name in one) == 1 + 3 * 3 + 2
+
+
+@pytest.mark.parametrize("restart", ["cold", "warm"])
+@pytest.mark.parametrize("round_", [0, 1, 2])
+def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(restart, round_, tiny_protocol, tmp_path, monkeypatch):
+    protocol = tiny_protocol(restart=restart)
+    run(protocol, tmp_path / "whole")
+    with stopped_before(round_, monkeypatch):
+        run(protocol, tmp_path / "stopped")
+    before = stored(tmp_path / "stopped")
+    assert sum(name.endswith("round.json") for name in before) == round_
+    run(protocol, tmp_path / "stopped")
+    after = stored(tmp_path / "stopped")
+    assert after == stored(tmp_path / "whole")
+    assert before.items() <= after.items()
+
+
+def test_a_run_that_was_killed_while_it_wrote_ends_with_the_same_bytes(tiny_protocol, tmp_path):
+    protocol = tiny_protocol()
+    assert start(protocol, tmp_path / "killed", killed_in_round=1).wait(120) == -signal.SIGKILL
+    assert list((tmp_path / "killed").glob("*/round-01.tmp")), "it did not die where it should"
+    run(protocol, tmp_path / "killed")
+    run(protocol, tmp_path / "whole")
+    assert stored(tmp_path / "killed") == stored(tmp_path / "whole")
+
+
+def test_a_finished_run_is_read_not_computed(finished, monkeypatch):
+    protocol, rounds, store = finished()
+    monkeypatch.setattr(active_learning, "compute", None)
+    pd.testing.assert_frame_equal(run(protocol, store), rounds)
+
+
+def test_a_run_waits_for_another_process_that_computes_it(tiny_protocol, tmp_path):
+    protocol = tiny_protocol(rounds=0)
+    waiting = threading.Thread(target=run, args=(protocol, tmp_path))
+    with results.Run(protocol, tmp_path).locked():
+        waiting.start()
+        waiting.join(1.5)
+        assert waiting.is_alive()
+        assert not list(tmp_path.rglob("*.json"))
+    waiting.join(60)
+    assert results.Run(protocol, tmp_path).done
+
+
+def test_a_run_leaves_threads_and_random_numbers_as_they_were(tiny_protocol, tmp_path):
+    threads, numbers = torch.get_num_threads(), torch.get_rng_state()
+    run(tiny_protocol(threads=2, rounds=0), tmp_path)
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), numbers)
