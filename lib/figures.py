@@ -97,36 +97,49 @@ def architecture(classifiers: dict):
     classifiers: title → lib.model.Classifier. Blue: the deterministic part, run once; orange: what a stochastic pass
     runs again, from the first MC dropout on.
     """
-    figure, axes = panels(len(classifiers), width=5, height=8.5)
+    figure, axes = panels(len(classifiers), width=4.4, height=7.6)
     for ax, (title, classifier) in zip(axes, classifiers.items(), strict=True):
-        stages = _stages(classifier)
-        for y, (text, stochastic) in enumerate(stages):
-            box = {"boxstyle": "round,pad=0.4", "facecolor": ORANGE if stochastic else BLUE, "alpha": 0.3}
-            ax.text(0.5, -y, text, ha="center", va="center", fontsize=9, bbox=box)
+        for step, (texts, stochastic) in enumerate(_steps(classifier)):
+            box = {"boxstyle": "round,pad=0.35", "facecolor": _light(ORANGE if stochastic else BLUE)}
+            for place, text in enumerate(texts):
+                x = (place + 1) / (len(texts) + 1) if len(texts) == 1 else 0.14 + 0.36 * place
+                ax.text(x, -step, text, ha="center", va="center", fontsize=9, bbox=box)
+            if step:
+                arrow = {"arrowstyle": "->", "color": "0.3"}
+                ax.annotate("", (0.5, 0.4 - step), (0.5, 1 - step), arrowprops=arrow, zorder=0)
         total = sum(parameter.numel() for parameter in classifier.parameters())
-        ax.set(title=f"{title}\n{total:,} parameters", xlim=(0, 1), ylim=(-12, 0.7))
+        ax.set(title=f"{title}\n{total:,} parameters", xlim=(0, 1), ylim=(-10.4, 0.5))
         ax.axis("off")
-    keys = [plt.Rectangle((0, 0), 1, 1, facecolor=colour, alpha=0.3) for colour in (BLUE, ORANGE)]
-    figure.legend(keys, ["deterministic: once", "stochastic: S passes"], loc="lower center", ncols=2)
+    keys = [plt.Rectangle((0, 0), 1, 1, facecolor=_light(colour)) for colour in (BLUE, ORANGE)]
+    figure.legend(keys, ["deterministic: once", "stochastic: S passes"], loc="lower right")
     return figure
 
 
-def _stages(classifier) -> list[tuple[str, bool]]:
-    """Text of each box, and whether it is part of a stochastic pass."""
+def _light(colour) -> tuple:
+    return tuple(0.65 + 0.35 * channel for channel in colour)
+
+
+def _steps(classifier) -> list[tuple[list[str], bool]]:
+    """Texts of the boxes of each step, and whether the step is part of a stochastic pass."""
     encoder, decoder = classifier.encoder, classifier.decoder
     layers = f"{len(encoder.layers)} encoder layers, width {encoder.width}, {encoder.heads} heads"
-    boxes = [
-        (f"embeddings\n{_count(encoder.bert.embeddings)}", False),
-        (f"{layers}\n{_count(encoder.layers[0])} each", False),
+    steps = [
+        ([f"embeddings\n{_count(encoder.bert.embeddings)}"], False),
+        ([f"{layers}\n{_count(encoder.layers[0])} each"], False),
     ]
     first_active = getattr(decoder, decoder.mc_dropouts[0])
     stochastic = False
-    for name, module in decoder.stages():
-        stochastic |= module is first_active
-        has_weights = module is not None and any(True for _ in module.parameters())
-        shape = " × ".join(map(str, module.weight.shape)) + ", " if hasattr(module, "weight") else ""
-        boxes.append((f"{name}\n{shape}{_count(module)}" if has_weights else name, stochastic))
-    return boxes
+    for stage in decoder.stages():
+        stochastic |= any(module is first_active for module in stage.values())
+        steps.append(([_box(name, module) for name, module in stage.items()], stochastic))
+    return steps
+
+
+def _box(name: str, module) -> str:
+    if module is None or not list(module.parameters()):
+        return name
+    shape = [" × ".join(map(str, module.weight.shape))] if hasattr(module, "weight") else []
+    return "\n".join([name, *shape, _count(module)])
 
 
 def _count(module) -> str:

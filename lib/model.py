@@ -118,9 +118,9 @@ class LinearDecoder(nn.Module):
         self.output = nn.Linear(width, num_labels)
         self.mc_dropouts = ("dropout",)
 
-    def stages(self) -> list[tuple[str, nn.Module | None]]:
-        """What happens to a row, in order: for Figure 1."""
-        return [("last hidden state of [CLS]", None), ("dropout", self.dropout), ("output layer", self.output)]
+    def stages(self) -> list[dict[str, nn.Module | None]]:
+        """What happens to a row, step by step, names and modules: for Figure 1."""
+        return [{"last hidden state of [CLS]": None}, {"dropout": self.dropout}, {"output layer": self.output}]
 
     def features(self, hidden_TH: Tensor, batch: Batch) -> Tensor:
         return hidden_TH[batch.starts_B]
@@ -155,17 +155,17 @@ class CNNDecoder(nn.Module):
         every = ("map_dropout", "hidden_dropout", "output_dropout")
         self.mc_dropouts = every if protocol.mc_dropout == "decoder" else ("hidden_dropout",)
 
-    def stages(self) -> list[tuple[str, nn.Module | None]]:
-        """What happens to a row, in order: for Figure 1."""
+    def stages(self) -> list[dict[str, nn.Module | None]]:
+        """What happens to a row, step by step, names and modules (side by side if parallel): for Figure 1."""
         return [
-            *((f"convolution, height {h}", layer) for h, layer in zip(HEIGHTS, self.convolutions, strict=True)),
-            ("batch norm, ReLU", self.norms),
-            ("maximum over time", None),
-            ("dropout of maps", self.map_dropout),
-            ("dropout", self.hidden_dropout),
-            ("hidden layer, ReLU", self.hidden),
-            ("dropout", self.output_dropout),
-            ("output layer", self.output),
+            {f"convolution {height}": layer for height, layer in zip(HEIGHTS, self.convolutions, strict=True)},
+            {"batch norm, ReLU": self.norms},
+            {"maximum over time": None},
+            {"dropout of maps": self.map_dropout},
+            {"dropout": self.hidden_dropout},
+            {"hidden layer, ReLU": self.hidden},
+            {"dropout": self.output_dropout},
+            {"output layer": self.output},
         ]
 
     def features(self, hidden_TH: Tensor, batch: Batch) -> Tensor:

@@ -86,7 +86,7 @@ def _on_dask(runs: list[Run]):
     """Outcomes as they come from the workers of the scheduler."""
     from distributed import Client, as_completed
 
-    with Client(os.environ[ADDRESS], set_as_default=False) as client:
+    with Client(os.environ[ADDRESS]) as client:
         futures = {client.submit(_compute, run, pure=False): run for run in runs}
         for future in as_completed(futures):
             if future.status == "finished":

@@ -1,0 +1,51 @@
+"""Make the last run of a profile the committed study:  python -m lib.publish quick
+
+Copies executed/<profile>/ over notebooks/ (outputs and all, without papermill's own marks), figures/<profile>/ to
+figures/study/<profile>/, and the runs that those figures were made from to results/study/.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+
+from lib.results import ROOT, STORE
+
+PAPERMILLS_CELL = "injected-parameters"
+
+
+def publish(profile: str, notebooks: bool) -> None:
+    figures = ROOT / "figures" / profile
+    target = ROOT / "figures" / "study" / profile
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(figures, target)
+    for name in runs_of(figures):
+        shutil.rmtree(STORE / "study" / name, ignore_errors=True)
+        shutil.copytree(STORE / name, STORE / "study" / name, ignore=shutil.ignore_patterns(".lock"))
+    if notebooks:
+        for executed in sorted((ROOT / "executed" / profile).glob("[0-9][0-9]_*.ipynb")):
+            nbformat.write(without_papermill(executed), ROOT / "notebooks" / executed.name)
+
+
+def runs_of(figures: Path) -> set[str]:
+    """The runs that the tables of a folder name in their first line."""
+    headers = (file.read_text("utf-8").partition("\n")[0] for file in figures.glob("*.csv"))
+    return {run for header in headers for run in json.loads(header.removeprefix("# "))["runs"]}
+
+
+def without_papermill(path: Path):
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    notebook.cells = [cell for cell in notebook.cells if PAPERMILLS_CELL not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if "parameters" not in cell.metadata.get("tags", []):
+            cell.metadata.pop("tags", None)
+    return notebook
+
+
+if __name__ == "__main__":
+    publish(sys.argv[1], notebooks=sys.argv[1] == "quick")
