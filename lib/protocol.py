@@ -202,21 +202,26 @@ class Profile:
     common: dict  # fields of Protocol
     caveats: tuple[str, ...] = ()  # what a reader of its numbers must know
 
+    def choose(self, tasks) -> tuple[str, ...]:
+        """Names of tasks, or one string of them with commas between; none: all of the profile's. Raises StudyError."""
+        chosen = names(tasks) or self.tasks
+        for task in chosen:
+            if task not in self.tasks:
+                raise StudyError(
+                    f"task {task!r} is not in profile {self.name!r}: choose {one_of(self.tasks)}, or another profile"
+                )
+        return chosen
+
     def grid(self, *, tasks="", strategies="bald", frozen=(0,), runs=0, **changes) -> list[Protocol]:
         """All combinations as protocols, seeds innermost.
 
         tasks, strategies, frozen: values, or one string of them with commas between; no task, no F or zero runs: the
         profile's own. changes: other fields of Protocol; None keeps the profile's value. Raises StudyError.
         """
-        tasks, strategies = names(tasks) or self.tasks, names(strategies)
+        tasks, strategies = self.choose(tasks), names(strategies)
         frozen = whole_numbers("frozen", frozen) if isinstance(frozen, str) else tuple(frozen)
         frozen = frozen or self.frozen
         changes = {field: value for field, value in changes.items() if value is not None}
-        for task in tasks:
-            if task not in self.tasks:
-                raise StudyError(
-                    f"task {task!r} is not in profile {self.name!r}: choose {one_of(self.tasks)}, or another profile"
-                )
         if not isinstance(runs, int) or runs < 0:
             raise StudyError(f"runs={runs!r} is not allowed: give a number of seeds, 0 for the profile's {self.runs}")
         combinations = itertools.product(tasks, strategies, frozen, range(runs or self.runs))
@@ -225,13 +230,16 @@ class Profile:
             for task, strategy, F, seed in combinations
         ]
 
-    def data_sizes(self, *, tasks="", runs=0, **changes) -> list[Protocol]:
-        """Runs that train once on S_x, for every x of the profile."""
-        return [
-            protocol
-            for size in self.sizes
-            for protocol in self.grid(tasks=tasks, runs=runs, start=size, rounds=0, pool=size + 1, **changes)
-        ]
+    def data_sizes(self, rows: dict[str, int], *, runs=0, **changes) -> list[Protocol]:
+        """Runs that train once on S_x, for every x of the profile that a task's number of training rows allows.
+
+        rows: task → training rows; if the profile's largest x is more, all of them are the last x.
+        """
+        protocols = []
+        for task, available in rows.items():
+            for x in sorted({min(size, available) for size in self.sizes}):
+                protocols += self.grid(tasks=task, runs=runs, start=x, rounds=0, pool=x + 1, **changes)
+        return protocols
 
 
 def whole_numbers(name: str, given: str) -> tuple[int, ...]:
@@ -273,14 +281,14 @@ PROFILES = {
         frozen=(0, 2, -2),
         layers=6,
         layer_task="reviews",
-        sizes=(10, 20, 50, 100, 200),
+        sizes=(4, 7, 10, 30, 100),
         caveats=(QUICK_CAVEAT,),
         common={
             "query": 20,
             "rounds": 3,
             "pool": 300,
             "validation_rows": 200,
-            "max_length": 40,
+            "max_length": 32,
             "encoder_lr": 1e-4,
             "batch_size": 8,
         },

@@ -83,14 +83,17 @@ def deviations(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
 
 
 def gains(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Accuracy gained for each hundred rows between one size of T and the next: columns by + from, to, gain."""
+    """Accuracy gained for each hundred rows, in the first tenth of the rows and in the rest.
+
+    The tenth is the largest x that is at most a tenth of the largest x of all. Columns: by + from, to, gain.
+    """
     rows = []
     for group, curve in rounds.groupby(by, sort=False):
-        curve = curve.sort_values("labelled")
-        for (x0, y0), (x1, y1) in pairwise(zip(curve["labelled"], curve["accuracy"], strict=True)):
-            rows.append(
-                {**dict(zip(by, group, strict=True)), "from": x0, "to": x1, "gain": 100 * (y1 - y0) / (x1 - x0)}
-            )
+        accuracy = curve.set_index("labelled")["accuracy"].sort_index()
+        tenth = max(x for x in accuracy.index if x <= max(accuracy.index[-1] / 10, accuracy.index[0]))
+        for x0, x1 in pairwise(sorted({accuracy.index[0], tenth, accuracy.index[-1]})):
+            gain = 100 * (accuracy[x1] - accuracy[x0]) / (x1 - x0)
+            rows.append({**dict(zip(by, group, strict=True)), "from": x0, "to": x1, "gain": gain})
     return pd.DataFrame(rows)
 
 
