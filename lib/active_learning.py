@@ -1,6 +1,7 @@
 """Pool-based active learning: train on T, evaluate, score U, acquire Q rows, again."""
 
 import copy
+import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,6 +165,7 @@ def settled(protocol: Protocol):
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(protocol.threads)
     if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield

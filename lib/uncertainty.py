@@ -19,25 +19,32 @@ class Prefix:
     """Outputs of the frozen layers [0, F) for all of some rows: they are the same in every round of a run."""
 
     rows: Rows
+    offset: int  # of the first row's first token in the flat arrays of all rows
     hidden_TH: Tensor
     first: int  # F, the layer that reads them
 
+    def places(self, numbers: np.ndarray) -> Tensor:
+        """Where the tokens of these rows are in hidden_TH."""
+        return torch.from_numpy(self.rows.flat_index(numbers) - self.offset).to(self.hidden_TH.device)
+
     def of(self, numbers: np.ndarray) -> Tensor:
-        return self.hidden_TH[torch.from_numpy(self.rows.flat_index(numbers)).to(self.hidden_TH.device)]
+        return self.hidden_TH[self.places(numbers)]
 
 
 @torch.inference_mode()
 def frozen_prefix(classifier: Classifier, rows: Rows, numbers, frozen: int) -> Prefix | None:
-    """Run layers [0, F) over the rows `numbers`, once. None if F ≤ 0: then no output stays the same."""
+    """Run layers [0, F) over the rows `numbers`, an ascending range, once. None if F ≤ 0: no output stays the same."""
     if frozen <= 0:
         return None
     device = next(classifier.parameters()).device
-    hidden_TH = torch.empty(len(rows.tokens_T), classifier.encoder.width, device=device)
+    first_token, end = rows.offsets[numbers[0]], rows.offsets[numbers[-1] + 1]
+    hidden_TH = torch.empty(end - first_token, classifier.encoder.width, device=device)
+    prefix = Prefix(rows, int(first_token), hidden_TH, frozen)
     for some in rows.token_batches(numbers, TOKENS[device.type]):
         batch = rows.batch(some, device)
         hidden = classifier.encoder.run_layers(classifier.encoder.embed(batch), batch, 0, frozen)
-        hidden_TH[torch.from_numpy(rows.flat_index(some)).to(device)] = hidden
-    return Prefix(rows, hidden_TH, frozen)
+        hidden_TH[prefix.places(some)] = hidden
+    return prefix
 
 
 @torch.inference_mode()
