@@ -25,7 +25,7 @@ CHOICES = {
 # what a field may hold: smallest and largest value
 RANGES = {
     "seed": (0, 2**63 - 1),
-    "start": (1, 10**9),
+    "start": (2, 10**9),
     "query": (1, 10**9),
     "rounds": (0, 10**4),
     "pool": (1, 10**9),
@@ -35,7 +35,7 @@ RANGES = {
     "maps": (1, 10**5),
     "dropout": (0.0, 0.99),
     "epochs": (1, 10**4),
-    "batch_size": (2, 10**6),
+    "batch_size": (3, 10**6),  # a batch never has a single row then: batch norm cannot train on one window
     "encoder_lr": (0.0, 1.0),
     "decoder_lr": (0.0, 1.0),
     "warmup": (0.0, 1.0),

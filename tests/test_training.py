@@ -11,7 +11,8 @@ from helpers import tiny_config, write_checkpoint
 from torch.nn import functional as F
 
 from lib.model import build_classifier
-from lib.tasks import load_task
+from lib.protocol import RANGES
+from lib.tasks import load_task, load_tokenizer, tokenise
 from lib.training import build_optimizer, epoch_batches, train, warmup_then_decay
 
 
@@ -84,6 +85,16 @@ def test_word_embeddings_that_are_not_in_the_labelled_rows_stay(tiny_protocol, r
     used = np.unique(rows.tokens_T[: rows.offsets[20]])
     changed = (before != after).any(1).nonzero().flatten().tolist()
     assert changed == used.tolist()
+
+
+@pytest.mark.parametrize("number", range(2, 8))
+def test_the_smallest_batches_allowed_train_on_the_shortest_rows(number, tiny_protocol):
+    """Rows of three tokens have one window of the widest filter: batch norm needs two of them."""
+    rows = tokenise([("dull", 0)] * number, load_tokenizer("all-MiniLM-L6-v2"), 32)
+    protocol = tiny_protocol(start=RANGES["start"][0], batch_size=RANGES["batch_size"][0])
+    assert protocol.start == 2
+    losses = train(build_classifier(protocol, 2), rows, range(number), protocol, 0)
+    assert all(map(math.isfinite, losses))
 
 
 def test_a_step_is_taken_on_every_labelled_row_once_an_epoch(tiny_protocol):
