@@ -152,6 +152,7 @@ def test_a_frozen_prefix_gives_the_same_features_and_picks(frozen, tiny_protocol
     """Computed once from theta_0, read after training."""
     protocol = tiny_protocol(task="mnli", frozen=frozen)
     prefix = frozen_prefix(build_classifier(protocol, 3), rows, POOL, frozen)
+    assert prefix is not None
     classifier = trained(protocol, rows)
     masks = draw_masks(classifier, SAMPLES, seed=0)
     for pool in (POOL, POOL[::-7]):
