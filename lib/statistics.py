@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
-from seaborn.algorithms import bootstrap
 
 from lib.protocol import StudyError, one_of
 
@@ -15,14 +14,16 @@ LEVEL = 0.95
 
 
 def bootstrap_interval(values) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean: what seaborn draws. (nan, nan) for fewer than two values.
+    """95 % percentile bootstrap interval of the mean. (nan, nan) for fewer than two values.
 
-    With three runs 1 of 27 resamples is the lowest run three times: the interval is then the range of the runs.
+    The resamples are those that seaborn draws with seed=0, here in one array instead of a loop. With three runs 1 of 27
+    resamples is the lowest run three times: the interval is then the range of the runs.
     """
     values = np.asarray(values, float)
     if len(values) < 2:
         return np.nan, np.nan
-    means = bootstrap(values, func="mean", n_boot=10_000, seed=0)
+    resamples = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
+    means = values[resamples].mean(axis=1)
     return tuple(np.percentile(means, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2]))
 
 
