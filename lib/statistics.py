@@ -55,6 +55,8 @@ def paired_difference(
     """
     if minus not in set(table[of]):
         raise StudyError(f"nothing to compare with: {of}={minus!r} is not among {one_of(table[of].unique())}; add it")
+    if set(table[of]) == {minus}:
+        raise StudyError(f"nothing to compare: {of}={minus!r} is alone; add another")
     wide = table.pivot_table(index=[*by, pair], columns=of, values=value, sort=False)
     differences = wide.drop(columns=minus).sub(wide[minus], axis=0)
     long = differences.melt(ignore_index=False, value_name="difference").reset_index().dropna()
