@@ -17,6 +17,7 @@ from IPython.display import Markdown, display
 
 from lib.protocol import Profile, Protocol, named
 from lib.results import ROOT, commit, processor
+from lib.statistics import bootstrap_interval
 
 FIGURES = ROOT / "figures"
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
@@ -60,21 +61,30 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
     rounds: columns labelled, accuracy, class_counts, `by`, `panel`, a row for each round of each run. Dotted: 1 / C.
     """
     figure, axes = panels(rounds[panel].nunique())
+    looks = {"palette": COLOURS, "dashes": DASHES} if by == "strategy" else {"palette": "colorblind"}
+    looks |= {"errorbar": bootstrap_interval, "markers": True, "markersize": 6}
     for ax, (name, some) in zip(axes, rounds.groupby(panel, sort=False), strict=True):
-        looks = {"palette": COLOURS, "dashes": DASHES} if by == "strategy" else {"palette": "colorblind"}
-        options = {"errorbar": ("ci", 95), "seed": 0, "n_boot": 10_000, "markers": True, "markersize": 6}
-        sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **options, **looks)
+        sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **looks)
         ax.axhline(1 / len(some["class_counts"].iloc[0]), color="0.5", linestyle=":", label="chance")
         ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy")
-        handles, levels = ax.get_legend_handles_labels()
-        ax.legend(handles, [label(level) for level in levels], title=None if by == "strategy" else label(by))
+    shared_legend(figure, axes, prefix="" if by == "strategy" else f"{label(by)} = ")
     return figure
+
+
+def shared_legend(figure, axes, prefix: str = "") -> None:
+    """One legend below all axes, where it hides no data. prefix: before each level, but not before words."""
+    handles, levels = axes[0].get_legend_handles_labels()
+    texts = [f"{prefix}{level}" if level.lstrip("-").isdecimal() else label(level) for level in levels]
+    for ax in axes:
+        if ax.get_legend():
+            ax.get_legend().remove()
+    figure.legend(handles, texts, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(texts), frameon=False)
 
 
 def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", ylabel: str = "difference"):
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
-    table: as lib.statistics.paired_difference returns it, with the columns `x`, `by` and `panel`.
+    table: as lib.statistics.paired_difference returns it, with the columns `x`, `by` (if there are levels) and `panel`.
     """
     figure, axes = panels(table[panel].nunique(), height=2.8)
     for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):
@@ -85,9 +95,9 @@ def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", 
             bars = [points["mean"] - points["low"], points["high"] - points["mean"]]
             look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": COLOURS.get(level, BLUE)}
             ax.errorbar(points[x] + aside, points["mean"], yerr=bars, label=label(level), **look)
-        ax.set(title=label(name), xlabel=label(x), ylabel=ylabel)
-        if by:
-            ax.legend()
+        ax.set(title=label(name), xlabel=label(x), ylabel=ylabel, xticks=sorted(set(some[x])))
+    if by:
+        shared_legend(figure, axes)
     return figure
 
 
@@ -147,50 +157,52 @@ def _count(module) -> str:
 
 
 def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
-    """Accuracy against x, the rows of S_x, up to `share` of each task's largest x; a colour a task (Figure 2).
+    """Accuracy against x, the rows of S_x; left all sizes, right those up to `share` of the largest (Figure 2).
 
-    rounds: columns labelled, accuracy, task.
+    rounds: columns labelled, accuracy, task. Mean and 95 % bootstrap interval over runs, a colour a task.
     """
     figure, axes = panels(2, width=4.6)
-    for ax, limit in zip(axes, (1.0, share), strict=True):
+    looks = {"errorbar": bootstrap_interval, "markers": True}
+    for ax, limit, title in zip(axes, (1.0, share), ("all sizes", f"up to {share:.0%} of the rows"), strict=True):
         some = rounds[rounds["labelled"] <= limit * rounds.groupby(panel)["labelled"].transform("max")]
-        sns.lineplot(
-            some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, errorbar=("ci", 95), seed=0, markers=True
-        )
-        ax.set(title=f"up to {limit:.0%} of the training rows", xlabel="training rows x", ylabel="accuracy")
-        handles, levels = ax.get_legend_handles_labels()
-        ax.legend(handles, [label(level) for level in levels], title=None)
+        sns.lineplot(some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, **looks)
+        ax.set(title=title, xlabel="training rows x", ylabel="accuracy")
+    shared_legend(figure, axes)
     return figure
 
 
 def spread(table: pd.DataFrame, panel: str = "task"):
     """Standard deviation of the accuracy over runs against x, logarithmic in x: columns labelled, deviation, task."""
-    figure, (ax,) = panels(1, width=5)
-    sns.lineplot(table, x="labelled", y="deviation", hue=panel, style=panel, ax=ax, markers=True)
-    ax.set(xscale="log", xlabel="training rows x", ylabel="deviation of accuracy between runs", ylim=(0, None))
-    handles, levels = ax.get_legend_handles_labels()
-    ax.legend(handles, [label(level) for level in levels], title=None)
+    figure, axes = panels(1, width=5)
+    sns.lineplot(table, x="labelled", y="deviation", hue=panel, style=panel, ax=axes[0], markers=True)
+    axes[0].set(xscale="log", xlabel="training rows x", ylabel="deviation between runs", ylim=(0, None))
+    shared_legend(figure, axes)
     return figure
 
 
 def parameter_change(layers: pd.DataFrame):
-    """Mean absolute difference of each layer, a panel a strategy (Figure 4).
+    """Mean absolute difference of each layer on a logarithmic scale, a panel a strategy (Figure 4).
 
-    layers: columns strategy, number, layer, part, mean, variance, a row for each run and layer. Bars: mean over runs;
-    whiskers: one standard deviation of the changes of single weights, the root of their variance, cut at zero. The red
-    line stands between encoder and decoder; embeddings and batch norm, which have no number, are left out.
+    layers: columns strategy, number, layer, part, mean, variance, a row for each run and layer. Points: mean over runs;
+    whiskers: one standard deviation of the changes of single weights, the root of their variance. The red line stands
+    between encoder and decoder. Frozen layers, which have no place on this scale, are marked "0"; embeddings and batch
+    norm, which have no number, are left out.
     """
     shown = layers.dropna(subset="number")
     table = shown.groupby(["strategy", "number", "part"], sort=False)[["mean", "variance"]].mean().reset_index()
     figure, axes = panels(table["strategy"].nunique(), width=5, sharey=True)
+    floor = table.loc[table["mean"] > 0, "mean"].min() / 10
     for ax, (strategy, some) in zip(axes, table.groupby("strategy", sort=False), strict=True):
-        deviation = some["variance"] ** 0.5
-        whiskers = [np.minimum(deviation, some["mean"]), deviation]
-        ax.bar(some["number"], some["mean"], color=COLOURS[strategy], alpha=0.55)
-        ax.errorbar(some["number"], some["mean"], yerr=whiskers, fmt="none", ecolor="0.25", capsize=3, elinewidth=1)
+        moved, frozen = some[some["mean"] > 0], some[some["mean"] == 0]
+        deviation = moved["variance"] ** 0.5
+        whiskers = [np.minimum(deviation, moved["mean"] - floor), deviation]
+        look = {"fmt": "o", "color": COLOURS[strategy], "ecolor": "0.35", "capsize": 3, "elinewidth": 1}
+        ax.errorbar(moved["number"], moved["mean"], yerr=whiskers, **look)
+        for number in frozen["number"]:
+            ax.text(number, floor * 1.2, "0", ha="center")
         ax.axvline((some["part"] == "encoder").sum() - 0.5, color="red", linewidth=1.5)
         ax.set(title=label(strategy), xlabel="layer", ylabel="mean absolute difference |Δθ|", xticks=some["number"])
-        ax.set_ylim(0, None)
+        ax.set(yscale="log", ylim=(floor, None))
     return figure
 
 

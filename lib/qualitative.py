@@ -77,7 +77,7 @@ def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, 
     labels = {task: read.labels for task, read in texts.items()}
     pool["predicted"] = [labels[task][c] for task, c in zip(pool["task"], pool["prediction"], strict=True)]
     pool["queried"] = [row in set_ for row, set_ in zip(pool["row"], pool["run"].map(picked.map(set)), strict=True)]
-    return pool
+    return pool.sort_values(["task", "class", "seed", "row"], ignore_index=True)
 
 
 def _texts_of(task: str, rows: pd.Series, texts: Texts) -> pd.DataFrame:

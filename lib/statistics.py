@@ -119,7 +119,8 @@ def beside_paper(table: pd.DataFrame, number: int, layers: int = 0) -> pd.DataFr
     """Our table with the values of the paper's table `number` for the same task, strategy, size of T and F.
 
     `layers` are those of our encoder, if the table has a column `frozen`: the paper's F is the one that freezes about
-    the same share of its own 12. Adds `half_width` to a table with intervals, and `paper`, `paper_half_width`.
+    the same share of its own 12. Adds `half_width` to a table with intervals, and `paper`, `paper_half_width` where the
+    paper has any of these runs.
     """
     theirs = paper(number).rename(columns={"value": "paper", "half_width": "paper_half_width"})
     ours = table.copy()
@@ -129,9 +130,11 @@ def beside_paper(table: pd.DataFrame, number: int, layers: int = 0) -> pd.DataFr
         ours["paper_frozen"] = [papers_frozen(frozen, layers) for frozen in ours["frozen"]]
         theirs = theirs.rename(columns={"frozen": "paper_frozen"})
     keys = [key for key in ("task", "strategy", "labelled", "paper_frozen") if key in ours and key in theirs]
-    values = [column for column in ("paper", "paper_half_width") if theirs[column].notna().any()]
-    merged = ours.merge(theirs[keys + values], on=keys, how="left")
-    return merged.drop(columns=["low", "high", "width"], errors="ignore")
+    merged = ours.merge(theirs[[*keys, "paper", "paper_half_width"]], on=keys, how="left")
+    unknown = [column for column in ("paper", "paper_half_width") if merged[column].isna().all()]
+    if "paper" in unknown:
+        unknown += [column for column in merged if column == "paper_frozen"]
+    return merged.drop(columns=["low", "high", "width", *unknown], errors="ignore")
 
 
 @cache
