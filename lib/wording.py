@@ -22,12 +22,11 @@ def _verb(row) -> str:
     return "raises" if row["low"] > 0 else "lowers" if row["high"] < 0 else "does not distinguishably change"
 
 
-def _signed(row, value: str = "mean", digits: int = 3) -> str:
+def _signed(row, digits: int = 3, unit: str = "") -> str:
     """+0.012, 95 % interval -0.010 to +0.034, 3 seeds"""
+    mean, low, high = (f"{row[name]:+.{digits}f}".replace("-", "−") for name in ("mean", "low", "high"))
     seeds = "1 seed" if row["runs"] == 1 else f"{row['runs']} seeds"
-    if np.isnan(row["low"]):
-        return f"{row[value]:+.{digits}f}, {seeds}"
-    return f"{row[value]:+.{digits}f}, 95 % interval {row['low']:+.{digits}f} to {row['high']:+.{digits}f}, {seeds}"
+    return f"{mean}{unit}, {seeds}" if np.isnan(row["low"]) else f"{mean}{unit}, 95 % interval {low} to {high}, {seeds}"
 
 
 def say_architecture(classifier, protocol: Protocol) -> str:
@@ -47,8 +46,8 @@ def say_gains(gains: pd.DataFrame) -> str:
     for task, some in gains.groupby("task", sort=False):
         first, last = some.iloc[0], some.iloc[-1]
         parts.append(
-            f"on {named(task)} a hundred more rows bring {_signed(first)} of accuracy between {first['from']} and "
-            f"{first['to']} rows, and {_signed(last)} between {last['from']} and {last['to']}"
+            f"on {named(task)}, a hundred rows change the accuracy by {_signed(first)}, between {first['from']} and "
+            f"{first['to']} rows, and by {_signed(last)}, between {last['from']} and {last['to']}"
         )
     return f"{_capital('; '.join(parts))}."
 
@@ -72,13 +71,13 @@ def say_layers(differences: pd.DataFrame) -> str:
 def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
     """Whether BALD skews the classes of T, and whether its scores go with word overlap."""
     parts = [
-        f"on {named(row['task'])} BALD {_verb(row)} the gap between largest and smallest class by "
-        f"{_signed(row, digits=1)} rows against random"
+        f"on {named(row['task'])}, BALD {_verb(row)} the gap between largest and smallest class against random "
+        f"({_signed(row, 1, ' rows')})"
         for _, row in skew.iterrows()
     ]
     for _, row in rho.iterrows():
         sign = "rises" if row["low"] > 0 else "falls" if row["high"] < 0 else "does not distinguishably change"
-        parts.append(f"its score {sign} with word overlap for {row['class']!r} (ρ {_signed(row, 'mean')})")
+        parts.append(f"its score {sign} with word overlap in the class {row['class']!r} (ρ = {_signed(row)})")
     return f"{_capital('; '.join(parts))}."
 
 
