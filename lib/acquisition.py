@@ -1,10 +1,20 @@
-"""Acquisition functions: log_probs_SNC of S stochastic passes over N rows and C classes → scores_N, highest first."""
+"""Acquisition: log_probs_SNC of S stochastic passes over N rows and C classes → scores_N → a batch of Q picks.
 
+A strategy is a score for each row (STRATEGIES) and a way to pick a batch by the scores (`pick`): the Q highest, but for
+the two that know that a batch is more than its rows.
+"""
+
+import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
+
+ROUNDING = 1e-9  # a score that is no further from 0 is 0
+CANDIDATES = 1000  # rows with the highest BALD that BatchBALD chooses from
+OUTCOMES = 2000  # label sequences of a batch: all of them while there are no more, then a sample of so many
 
 
 def entropy(log_probs_XC: Tensor) -> Tensor:
@@ -33,7 +43,7 @@ def checked(log_probs_SNC: Tensor) -> Tensor:
 
 
 def mutual_information(log_probs_SNC: Tensor) -> Tensor:
-    """Equation 1 as computed: float64, not clamped. Rounding may take it below zero, by less than 1e-9."""
+    """Equation 1 as computed: float64, not clamped. Rounding may take it below zero, by less than ROUNDING."""
     return entropy(mean_log_probs(log_probs_SNC)) - expected_entropy(log_probs_SNC)
 
 
@@ -45,12 +55,25 @@ def expected_entropy(log_probs_SNC: Tensor) -> Tensor:
 def bald(log_probs_SNC: Tensor) -> Tensor:
     """Mutual information between prediction and parameters, I[y; ω | x, T] (Houlsby et al. 2011), in nats.
 
-    Returns scores_N in [0, log C], float64. Raises ValueError if a row does not sum to one.
+    Returns scores_N in [0, log C], float64; exactly 0 where the passes agree up to rounding. Raises ValueError if a
+    row does not sum to one.
     """
     scores_N = mutual_information(log_probs_SNC)
-    if len(scores_N) and scores_N.min() <= -1e-9:
+    if len(scores_N) and scores_N.min() <= -ROUNDING:
         raise ValueError(f"BALD is {scores_N.min():.3g} < 0: more than rounding explains")
-    return scores_N.clamp(0.0, math.log(log_probs_SNC.shape[-1]))
+    return scores_N.where(scores_N > ROUNDING, 0.0).clamp(max=math.log(log_probs_SNC.shape[-1]))
+
+
+def unguarded_bald(log_probs_SNC: Tensor) -> Tensor:
+    """Equation 1 typed as it stands, in float32: what its rounding is, where all passes agree. scores_N, float32.
+
+    A control, not a strategy for use: scores below zero are left as they are.
+    """
+    probs_SNC = checked(log_probs_SNC).float().exp()
+    mean_NC = probs_SNC.mean(0)
+    return -(mean_NC * mean_NC.log()).nan_to_num(0).sum(-1) + (probs_SNC * probs_SNC.log()).nan_to_num(0).sum(-1).mean(
+        0
+    )
 
 
 def predictive_entropy(log_probs_SNC: Tensor) -> Tensor:
@@ -83,6 +106,9 @@ STRATEGIES = {
     "entropy": predictive_entropy,
     "margin": margin,
     "variation_ratio": variation_ratio,
+    "batchbald": bald,
+    "powerbald": bald,
+    "unguarded_bald": unguarded_bald,
 }
 
 
@@ -95,6 +121,89 @@ def highest(scores_N, query: int, rng: np.random.Generator) -> np.ndarray:
     if query > len(scores_N):
         raise ValueError(f"query={query} rows of a pool with {len(scores_N)}: lower query or rounds, or raise pool")
     return np.lexsort((rng.random(len(scores_N)), -scores_N))[:query]
+
+
+def pick(strategy: str, scores_N, query: int, rng: np.random.Generator, log_probs_of: Callable) -> np.ndarray:
+    """Positions of the `query` rows that a strategy acquires by its scores_N, best first.
+
+    log_probs_of: positions → log_probs_SMC, for BatchBALD, which sees the CANDIDATES rows with the highest scores
+    together. Raises ValueError if there are fewer scores than `query`.
+    """
+    if strategy == "powerbald":
+        return powerbald(scores_N, query, rng)
+    if strategy == "batchbald":
+        best = highest(scores_N, min(len(scores_N), max(CANDIDATES, 2 * query)), rng)
+        return best[batchbald(log_probs_of(best), query, rng)]
+    return highest(scores_N, query, rng)
+
+
+def powerbald(scores_N, query: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of `query` rows drawn without replacement with probability ∝ score (Kirsch et al. 2023, β = 1).
+
+    The highest of log score + Gumbel(0, 1) noise. A row with score 0 has no chance before all others are taken; then
+    `rng` chooses among those. Raises ValueError if there are fewer scores than `query`.
+    """
+    with np.errstate(divide="ignore"):
+        noisy_N = np.log(np.asarray(scores_N)) + rng.gumbel(size=len(scores_N))
+    return highest(noisy_N, query, rng)
+
+
+def batchbald(log_probs_SNC: Tensor, query: int, rng: np.random.Generator) -> np.ndarray:
+    """Positions of `query` rows whose labels together say most about ω (Kirsch et al. 2019), in the order of picking.
+
+    Greedy: each pick adds most to I[y_1, …, y_b; ω] = H[y_1, …, y_b] - Σ_i E_ω H[y_i | ω]. The joint entropy is exact
+    while the rows picked have at most OUTCOMES label sequences; beyond that it is estimated from OUTCOMES sequences
+    that `rng` draws, the same for all rows. Raises ValueError if there are fewer rows than `query`.
+    """
+    probs_NSC = checked(log_probs_SNC).exp().transpose(0, 1).cpu()
+    expected_N = expected_entropy(log_probs_SNC).cpu().numpy()
+    if query > len(probs_NSC):
+        raise ValueError(f"query={query} rows of {len(probs_NSC)}: lower query or rounds, or raise pool")
+    picks: list[int] = []
+    for _ in range(query):
+        gains_N = joint_entropy(probs_NSC[picks], probs_NSC, rng).numpy() - expected_N
+        gains_N[picks] = -np.inf
+        gains_N[gains_N > gains_N.max() - ROUNDING] = gains_N.max()  # a tie but for rounding is a tie
+        picks += highest(gains_N, 1, rng).tolist()
+    return np.array(picks, int)
+
+
+def joint_entropy(batch_BSC: Tensor, probs_NSC: Tensor, rng: np.random.Generator, limit: int = OUTCOMES) -> Tensor:
+    """entropies_N, in nats: H[y_1, …, y_B, y_n] of the labels of a batch of B rows and of each of N other rows.
+
+    With p̂ the mean over ω, it is the mean over the batch's label sequences k of -Σ_c p̂(c | k) log p̂(k, c).
+    """
+    log_likelihood_KS, exact = label_sequences(batch_BSC, limit, rng)
+    offset_K = log_likelihood_KS.amax(1)
+    likelihood_KS = (log_likelihood_KS - offset_K[:, None]).exp()
+    marginal_K = likelihood_KS.mean(1)
+    weight_K = marginal_K * offset_K.exp() if exact else torch.full_like(marginal_K, 1 / len(marginal_K))
+    samples, classes = probs_NSC.shape[1:]
+    entropies = []
+    for some_MSC in probs_NSC.split(max(1, 4_000_000 // (len(marginal_K) * classes))):
+        joint_KMC = torch.einsum("ks,msc->kmc", likelihood_KS, some_MSC) / samples
+        surprise_MK = -torch.special.xlogy(joint_KMC, joint_KMC).sum(-1).T / marginal_K - offset_K
+        entropies.append(surprise_MK @ weight_K)
+    return torch.cat(entropies)
+
+
+def label_sequences(batch_BSC: Tensor, limit: int, rng: np.random.Generator) -> tuple[Tensor, bool]:
+    """log p(y_1, …, y_B | ω_s) of K label sequences: log_likelihood_KS, and whether these are all that are possible.
+
+    Else they are `limit` draws from the joint distribution, equally many from each ω.
+    """
+    rows, samples, classes = batch_BSC.shape
+    exact = classes**rows <= limit
+    if exact:
+        labels_KB = torch.tensor(list(itertools.product(range(classes), repeat=rows)), dtype=torch.long)
+    else:
+        cumulative_KBC = batch_BSC[:, torch.arange(limit) % samples].cumsum(-1).transpose(0, 1)
+        uniform_KB = torch.from_numpy(rng.random((limit, rows)))
+        labels_KB = (uniform_KB[..., None] >= cumulative_KBC).sum(-1).clamp(max=classes - 1)
+    log_likelihood_KS = batch_BSC.new_zeros(len(labels_KB), samples)
+    for row_SC, labels_K in zip(batch_BSC, labels_KB.T, strict=True):
+        log_likelihood_KS += row_SC.log().T[labels_K]
+    return log_likelihood_KS[log_likelihood_KS.amax(1) > -math.inf], exact
 
 
 def health(scores_N, query: int) -> dict:

@@ -33,9 +33,11 @@ INDEX = (
     ("Table 3, largest minus smallest class", "05_qualitative", "05_table_3"),
     ("Table 4, examples with their scores", "05_qualitative", "05_table_4"),
 )
-BLUE, ORANGE, GREEN, RED, PURPLE, *_ = sns.color_palette("colorblind")
+BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, *_ = sns.color_palette("colorblind")
 COLOURS = {"bald": BLUE, "random": ORANGE, "entropy": GREEN, "margin": RED, "variation_ratio": PURPLE}
+COLOURS |= {"batchbald": BROWN, "powerbald": PINK, "unguarded_bald": GREY}
 DASHES = {"bald": "", "random": (4, 2), "entropy": (1, 1), "margin": (5, 1, 1, 1), "variation_ratio": (2, 1)}
+DASHES |= {"batchbald": (6, 1), "powerbald": (3, 1, 1, 1), "unguarded_bald": (1, 3)}
 
 
 def style() -> None:

@@ -14,9 +14,18 @@ class StudyError(ValueError):
 
 
 CHOICES = {
-    "strategy": ("bald", "random", "entropy", "margin", "variation_ratio"),
+    "strategy": (
+        "bald",
+        "random",
+        "entropy",
+        "margin",
+        "variation_ratio",
+        "batchbald",
+        "powerbald",
+        "unguarded_bald",
+    ),
     "decoder": ("cnn", "linear"),
-    "mc_dropout": ("penultimate", "decoder"),
+    "mc_dropout": ("penultimate", "decoder", "off"),
     "restart": ("cold", "warm"),
     "random_pool": ("same", "train"),
     "precision": ("auto", "float32", "bfloat16"),
@@ -72,7 +81,9 @@ class Protocol:
     validation_rows: int = 0  # first rows of the validation split that are evaluated; 0: all
 
     samples: int = 50  # S: stochastic passes
-    mc_dropout: str = "penultimate"  # which dropouts stay on in a stochastic pass; "decoder": all of the decoder's
+    mc_dropout: str = (
+        "penultimate"  # which dropouts stay on in a stochastic pass; "decoder": all of the decoder's; "off"
+    )
 
     decoder: str = "cnn"  # or "linear": dropout and one layer on the last hidden state of [CLS]
     maps: int = 64  # feature maps of each filter height (3, 4, 5)
@@ -120,6 +131,11 @@ class Protocol:
             fields |= {"strategy": "none", "query": 0, "pool": 0, "samples": 0, "random_pool": "same"}
         return dict(sorted(fields.items()))
 
+    @property
+    def scores(self) -> bool:
+        """Whether the run makes stochastic passes: not if it acquires at random, or nothing."""
+        return self.canonical()["samples"] > 0
+
     def seed_sequence(self, stream: str, round_: int = 0) -> np.random.SeedSequence:
         """An independent stream of random numbers. It does not depend on the strategy: runs of a seed are paired."""
         return np.random.SeedSequence(self.seed, spawn_key=(STREAMS.index(stream), round_))
@@ -132,7 +148,7 @@ class Protocol:
         return np.random.default_rng(self.seed_sequence(stream, round_))
 
 
-STREAMS = ("decoder", "order", "dropout", "masks", "random", "ties")
+STREAMS = ("decoder", "order", "dropout", "masks", "random", "picks", "stability")
 
 
 def _checked(name: str, annotation: type, value):
@@ -159,6 +175,9 @@ def one_of(options) -> str:
 # how the study's figures and sentences write the names of tasks and strategies; others stay as they are
 WRITTEN = {
     "bald": "BALD",
+    "batchbald": "BatchBALD",
+    "powerbald": "PowerBALD",
+    "unguarded_bald": "unguarded float32 BALD",
     "variation_ratio": "variation ratio",
     "mnli": "MNLI",
     "qnli": "QNLI",

@@ -31,7 +31,7 @@ from lib.tasks import read_texts
 
 ROOT = Path(__file__).resolve().parent.parent
 STORE = ROOT / "results"
-SCHEMA = 1  # of the store: a run written under another schema is another run
+SCHEMA = 2  # of the store: a run written under another schema is another run
 
 TABLES = ("rounds", "layers", "pool", "validation", "timings")
 IDENTITY = ("task", "strategy", "frozen", "seed")

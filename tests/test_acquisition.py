@@ -15,7 +15,7 @@ from lib import acquisition
 from lib.acquisition import STRATEGIES, bald, highest, margin, predictive_entropy, variation_ratio
 from lib.protocol import CHOICES
 
-SCORES = {name: score for name, score in STRATEGIES.items() if name != "random"}
+SCORES = {name: score for name, score in STRATEGIES.items() if name not in ("random", "unguarded_bald")}
 
 
 def random_log_probs(samples=20, rows=7, classes=3, spread=2.0, dtype=torch.float64, seed=0):

@@ -164,11 +164,11 @@ def test_the_store_says_what_a_run_is_and_what_computed_it(tiny_protocol, whole)
 
 def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
     columns = {
-        "rounds": {"labelled", "accuracy", "loss", "class_counts", "picked", "health", "training_loss"},
+        "rounds": {"labelled", "accuracy", "loss", "class_counts", "picked", "health", "examined", "training_loss"},
         "layers": {"layer", "number", "part", "parameters", "mean", "variance"},
         "pool": {"row", "score", "bald", "entropy", "prediction"},
-        "validation": {"row", "label", "log_prob_0", "log_prob_1"},
-        "timings": {"training", "evaluation", "acquisition"},
+        "validation": {"row", "label", "bald"} | {f"{kind}log_prob_{c}" for kind in ("", "mean_") for c in (0, 1)},
+        "timings": {"training", "evaluation", "encoding", "acquisition", "examination"},
     }
     rows = {"rounds": 3, "layers": 3 * 11, "pool": 50 + 45, "validation": 3 * 30, "timings": 3}
     for table in results.TABLES:
