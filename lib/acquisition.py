@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ROUNDING = 1e-9  # a score that is no further from 0 is 0
+ROUNDING = 1e-9  # how far below zero float32 log-probabilities may take a score
+EXACT = 1e-13  # below this a score is the rounding of float64 itself: 0
 CANDIDATES = 1000  # rows with the highest BALD that BatchBALD chooses from
 OUTCOMES = 2000  # label sequences of a batch: all of them while there are no more, then a sample of so many
 
@@ -61,7 +62,7 @@ def bald(log_probs_SNC: Tensor) -> Tensor:
     scores_N = mutual_information(log_probs_SNC)
     if len(scores_N) and scores_N.min() <= -ROUNDING:
         raise ValueError(f"BALD is {scores_N.min():.3g} < 0: more than rounding explains")
-    return scores_N.where(scores_N > ROUNDING, 0.0).clamp(max=math.log(log_probs_SNC.shape[-1]))
+    return scores_N.where(scores_N > EXACT, 0.0).clamp(max=math.log(log_probs_SNC.shape[-1]))
 
 
 def unguarded_bald(log_probs_SNC: Tensor) -> Tensor:

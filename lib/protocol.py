@@ -240,6 +240,8 @@ class Profile:
         tasks, strategies = self.choose(tasks), names(strategies)
         frozen = whole_numbers("frozen", frozen) if isinstance(frozen, str) else tuple(frozen)
         frozen = frozen or self.frozen
+        if not strategies:
+            raise StudyError(f"strategies is empty: give one or more of {one_of(CHOICES['strategy'])}")
         changes = {field: value for field, value in changes.items() if value is not None}
         if not isinstance(runs, int) or runs < 0:
             raise StudyError(f"runs={runs!r} is not allowed: give a number of seeds, 0 for the profile's {self.runs}")

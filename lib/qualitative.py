@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from lib import results
-from lib.protocol import Protocol
+from lib.protocol import Protocol, StudyError
 from lib.tasks import Texts
 
 
@@ -56,7 +56,7 @@ def rank_correlations(table: pd.DataFrame, x: str, y: str, by: list[str]) -> pd.
         varies = len(some) > 2 and some[x].nunique() > 1 and some[y].nunique() > 1
         rho = stats.spearmanr(some[x], some[y]).statistic if varies else np.nan
         rows.append({**dict(zip(by, group, strict=True)), "rows": len(some), "rho": rho})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*by, "rows", "rho"])
 
 
 def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, store="") -> pd.DataFrame:
@@ -66,6 +66,8 @@ def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, 
     second (missing for single sentences), overlap.
     """
     store = store or results.STORE
+    if after < 0:
+        raise StudyError(f"after={after} is not allowed: give a number of acquisitions, 0 or more")
     scored = [protocol for protocol in protocols if protocol.strategy != "random" and protocol.rounds]
     if not scored:
         return pd.DataFrame(columns=["task", "seed", "run", "row", "bald", "class", "overlap"])
@@ -90,7 +92,9 @@ def _texts_of(task: str, rows: pd.Series, texts: Texts) -> pd.DataFrame:
 
 
 def extremes(scored: pd.DataFrame, examples: int) -> pd.DataFrame:
-    """The `examples` lowest and highest BALD scores of each task and class, as Table 4 shows them."""
+    """The `examples` lowest and highest BALD scores of each task and class, as Table 4 shows them. Raises StudyError."""
+    if examples < 1:
+        raise StudyError(f"examples={examples} is not allowed: give a number of rows, 1 or more")
     pieces = []
     for _, some in scored.sort_values("bald").groupby(["task", "class"], sort=False):
         pieces += [some.head(examples), some.tail(examples)]

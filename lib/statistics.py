@@ -37,13 +37,14 @@ def t_interval(values) -> tuple[float, float]:
 
 
 def summary(table: pd.DataFrame, value: str, by: list[str], interval=bootstrap_interval) -> pd.DataFrame:
-    """Mean of `value` over runs for each group: columns by + runs, mean, low, high, width."""
+    """Mean of `value` over the runs that have one, for each group: columns by + runs, mean, low, high, width."""
     rows = []
     for group, values in table.groupby(by, sort=False)[value]:
+        values = values.dropna()
         low, high = interval(values)
         rows.append({**dict(zip(by, group, strict=True)), "runs": len(values), "mean": values.mean()})
         rows[-1] |= {"low": low, "high": high, "width": high - low}
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*by, "runs", "mean", "low", "high", "width"])
 
 
 def paired_difference(

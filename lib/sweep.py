@@ -50,7 +50,7 @@ def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
                 print(outcome.details, file=sys.stderr)
     if failed:
         lines = dict.fromkeys(f"{outcome.name}: {outcome.error}" for outcome in failed)
-        mistakes = all(outcome.error.startswith("StudyError") for outcome in failed)
+        mistakes = all(outcome.mistake for outcome in failed)
         raise (StudyError if mistakes else SweepError)(
             f"{len(failed)} of {len(missing)} runs failed: {'; '.join(lines)}"
         )
