@@ -92,7 +92,7 @@ def _texts_of(task: str, rows: pd.Series, texts: Texts) -> pd.DataFrame:
 
 
 def extremes(scored: pd.DataFrame, examples: int) -> pd.DataFrame:
-    """The `examples` lowest and highest BALD scores of each task and class, as Table 4 shows them. Raises StudyError."""
+    """The `examples` lowest and highest BALD scores of each task and class: Table 4. Raises StudyError."""
     if examples < 1:
         raise StudyError(f"examples={examples} is not allowed: give a number of rows, 1 or more")
     pieces = []

@@ -5,6 +5,8 @@ import pandas as pd
 
 from lib.protocol import Protocol, named
 
+SINGLE = "in a single run and so with unknown certainty"
+
 
 def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) -> str:
     """One sentence from a table of paired differences: what each level of `of` changes, and how sure that is."""
@@ -18,7 +20,7 @@ def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) ->
 
 def _verb(row) -> str:
     if np.isnan(row["low"]):
-        return "changed, in a single run and so with unknown certainty,"
+        return f"{'changed' if row['mean'] else 'did not change'}, {SINGLE},"
     return "raises" if row["low"] > 0 else "lowers" if row["high"] < 0 else "does not distinguishably change"
 
 
@@ -55,6 +57,10 @@ def say_gains(gains: pd.DataFrame) -> str:
 def say_layers(differences: pd.DataFrame) -> str:
     """In which layers BALD changes the parameters more, less or not distinguishably from random."""
     numbered = differences.dropna(subset="number")
+    mean = numbered.groupby("part", sort=False)["mean"].mean()
+    sizes = ", ".join(f"{value:+.1f} % in the {part}" for part, value in mean.items())
+    if numbered["low"].isna().all():
+        return f"On average |Δθ| differs between BALD and random, {SINGLE}, by {sizes}."
     parts = []
     for part, some in numbered.groupby("part", sort=False):
         less, more = some[some["high"] < 0], some[some["low"] > 0]
@@ -62,10 +68,7 @@ def say_layers(differences: pd.DataFrame) -> str:
             f"of the {len(some)} {part} layers, {_listed(less)} changed less under BALD than under random and "
             f"{_listed(more)} more (95 % intervals that exclude zero)"
         )
-    mean = numbered.groupby("part", sort=False)["mean"].mean()
-    sizes = ", ".join(f"{value:+.1f} % in the {part}" for part, value in mean.items())
-    single = " With one run there is no interval." if numbered["low"].isna().all() else ""
-    return f"{_capital('; '.join(parts))}; on average the difference is {sizes}.{single}"
+    return f"{_capital('; '.join(parts))}; on average the difference is {sizes}."
 
 
 def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
@@ -75,10 +78,16 @@ def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
         f"({_signed(row, 1, ' rows')})"
         for _, row in skew.iterrows()
     ]
-    for _, row in rho.iterrows():
-        sign = "rises" if row["low"] > 0 else "falls" if row["high"] < 0 else "does not distinguishably change"
-        parts.append(f"its score {sign} with word overlap in the class {row['class']!r} (ρ = {_signed(row)})")
+    for _, row in rho.dropna(subset="mean").iterrows():
+        place = f"on {named(row['task'])}, in the class {row['class']!r},"
+        parts.append(f"{place} its score {_direction(row)} with word overlap (ρ = {_signed(row)})")
     return f"{_capital('; '.join(parts))}."
+
+
+def _direction(row) -> str:
+    if np.isnan(row["low"]):
+        return f"{'rises' if row['mean'] > 0 else 'falls' if row['mean'] < 0 else 'does not change'}, {SINGLE},"
+    return "rises" if row["low"] > 0 else "falls" if row["high"] < 0 else "does not distinguishably change"
 
 
 def _listed(layers: pd.DataFrame) -> str:
