@@ -82,7 +82,7 @@ class Protocol:
 
     samples: int = 50  # S: stochastic passes
     mc_dropout: str = (
-        "penultimate"  # which dropouts stay on in a stochastic pass; "decoder": all of the decoder's; "off"
+        "penultimate"  # dropouts that stay on in a stochastic pass; "decoder": all of the decoder's; "off"
     )
 
     decoder: str = "cnn"  # or "linear": dropout and one layer on the last hidden state of [CLS]
