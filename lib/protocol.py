@@ -81,9 +81,7 @@ class Protocol:
     validation_rows: int = 0  # first rows of the validation split that are evaluated; 0: all
 
     samples: int = 50  # S: stochastic passes
-    mc_dropout: str = (
-        "penultimate"  # dropouts that stay on in a stochastic pass; "decoder": all of the decoder's; "off"
-    )
+    mc_dropout: str = "penultimate"  # dropouts on in a stochastic pass; "decoder": all of the decoder's; "off": none
 
     decoder: str = "cnn"  # or "linear": dropout and one layer on the last hidden state of [CLS]
     maps: int = 64  # feature maps of each filter height (3, 4, 5)
