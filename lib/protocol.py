@@ -308,6 +308,7 @@ PROFILES = {
             "pool": 300,
             "validation_rows": 200,
             "max_length": 32,
+            "precision": "float32",  # so that the committed runs are found on every machine
             "encoder_lr": 1e-4,
             "batch_size": 8,
         },

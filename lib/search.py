@@ -2,8 +2,8 @@
 
     python -m lib.search --hub FOLDER --tasks sst2 mnli
 
-Trains once on S_910 for each candidate and seed and evaluates on 1,000 training rows from the end of the training
-split, which no run of the study touches: neither U nor the validation rows are used.
+Trains once on S_910 for each candidate and seed and evaluates on the last 1,000 training rows: never on validation
+rows. (They are outside U where a task has more than 21,000 training rows; every run chooses among U by itself.)
 """
 
 import argparse
