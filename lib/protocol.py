@@ -217,6 +217,7 @@ class Profile:
     layer_task: str  # of Figure 4
     sizes: tuple[int, ...]  # the x of Figure 2, as far as the training rows go
     common: dict  # fields of Protocol
+    questions: dict  # notebook 06: tasks and runs of its grid, and fields of Protocol
     caveats: tuple[str, ...] = ()  # what a reader of its numbers must know
 
     def choose(self, tasks) -> tuple[str, ...]:
@@ -248,6 +249,16 @@ class Profile:
             Protocol(**{**self.common, "task": task, "strategy": strategy, "frozen": F, "seed": seed, **changes})
             for task, strategy, F, seed in combinations
         ]
+
+    def open_questions(self, *, tasks="", runs=0, **changes) -> dict[str, list[Protocol]]:
+        """The settings of notebook 06, by name: what each changes about BALD as the paper has it."""
+        own = dict(self.questions)
+        own_tasks, own_runs = own.pop("tasks"), own.pop("runs")
+        tasks, runs = tasks or own_tasks, runs or own_runs
+        settings = {name: {"strategies": "bald", **changed} for name, changed in QUESTIONS.items()}
+        return {
+            name: self.grid(tasks=tasks, runs=runs, **own | changed | changes) for name, changed in settings.items()
+        }
 
     def data_sizes(self, rows: dict[str, int], *, runs=0, **changes) -> list[Protocol]:
         """Runs that train once on S_x, for every x of the profile that a task's number of training rows allows.
@@ -292,6 +303,21 @@ QUICK_CAVEAT = (
 )
 GLUE = ("mnli", "qnli", "sst2", "snli")  # in the order of the paper's tables
 
+QUESTIONS = {
+    "BALD": {},
+    "random": {"strategies": "random"},
+    "random, all rows": {"strategies": "random", "random_pool": "train"},
+    "warm restart": {"restart": "warm"},
+    "MC dropout in the decoder": {"mc_dropout": "decoder"},
+    "linear decoder": {"decoder": "linear"},
+    "entropy": {"strategies": "entropy"},
+    "margin": {"strategies": "margin"},
+    "variation ratio": {"strategies": "variation_ratio"},
+    "rounding noise": {"strategies": "unguarded_bald", "mc_dropout": "off"},
+    "BatchBALD": {"strategies": "batchbald"},
+    "PowerBALD": {"strategies": "powerbald"},
+}
+
 PROFILES = {
     "quick": Profile(
         name="quick",
@@ -301,6 +327,7 @@ PROFILES = {
         layers=6,
         layer_task="reviews",
         sizes=(4, 7, 10, 30, 100),
+        questions={"tasks": ("reviews",), "runs": 1, "rounds": 1},
         caveats=(QUICK_CAVEAT,),
         common={
             "query": 20,
@@ -321,6 +348,7 @@ PROFILES = {
         layers=6,
         layer_task="qnli",
         sizes=(10, 110, 510, 910, 2000, 5000, 10_000, 20_000),
+        questions={"tasks": GLUE, "runs": 3},
         caveats=(MINILM_CAVEAT,),
         common={},
     ),
@@ -331,6 +359,7 @@ PROFILES = {
         frozen=(0, 3, -3, 6, -6),
         layers=12,
         layer_task="qnli",
+        questions={"tasks": GLUE, "runs": 3},
         sizes=(10, 110, 510, 910, 2000, 5000, 10_000, 20_000, 40_000, 60_000, 100_000, 200_000, 400_000),
         common={
             "encoder": "google-bert/bert-base-uncased@86b5e0934494bd15c9632b12f734a8a67f723594",
