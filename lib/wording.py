@@ -96,3 +96,15 @@ def _listed(layers: pd.DataFrame) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
+
+
+def say_claims(ledger: pd.DataFrame) -> str:
+    """How many claims the runs support, and which."""
+    measured = ledger[ledger["verdict"] != "no runs"]
+    parts = []
+    for verdict, some in measured.groupby("verdict"):
+        listed = "; ".join(f"{claim} ({named(task)})" for claim, task in zip(some["claim"], some["task"], strict=True))
+        parts.append(f"{len(some)} {verdict}" + (f": {listed}" if verdict != "inconclusive" else ""))
+    missing = len(ledger) - len(measured)
+    said = f"Of {len(measured)} claims measured, each on one task, {'. '.join(reversed(parts))}." if parts else ""
+    return f"{said} {missing} have no runs in the store yet.".strip() if missing else said
