@@ -58,7 +58,7 @@ def say_layers(differences: pd.DataFrame) -> str:
     """In which layers BALD changes the parameters more, less or not distinguishably from random."""
     numbered = differences.dropna(subset="number")
     mean = numbered.groupby("part", sort=False)["mean"].mean()
-    sizes = ", ".join(f"{value:+.1f} % in the {part}" for part, value in mean.items())
+    sizes = ", ".join(f"{value:+.1f} % in the {part}" for part, value in mean.items()).replace("-", "−")
     if numbered["low"].isna().all():
         return f"On average |Δθ| differs between BALD and random, {SINGLE}, by {sizes}."
     parts = []
