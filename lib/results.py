@@ -37,7 +37,17 @@ TABLES = ("rounds", "layers", "pool", "validation", "timings")
 IDENTITY = ("task", "strategy", "frozen", "seed")
 
 # the modules whose code decides a run's numbers
-CODE = ("protocol", "sources", "tasks", "model", "training", "uncertainty", "acquisition", "active_learning")
+CODE = (
+    "protocol",
+    "sources",
+    "tasks",
+    "model",
+    "training",
+    "uncertainty",
+    "acquisition",
+    "scoring",
+    "active_learning",
+)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.active_learning import evaluate
 from lib.model import build_classifier
 from lib.protocol import Protocol
+from lib.scoring import evaluate
 from lib.tasks import load_task
 from lib.training import train
 
@@ -33,7 +33,7 @@ def search(task_name: str, hub: str, seeds: int, **candidates) -> pd.DataFrame:
             held_out = np.arange(len(task.train))[-HELD_OUT:]
             classifier = build_classifier(protocol, task.num_labels)
             train(classifier, task.train, np.arange(protocol.start), protocol, 0)
-            _, metrics = evaluate(classifier, task.train, held_out, None)
+            _, metrics = evaluate(classifier, task.train, held_out, None, {})
             rows.append({"task": task_name, **fields, "seed": seed, **metrics})
             print(
                 *(f"{name}={value:.4g}" if isinstance(value, float) else value for name, value in rows[-1].items()),
