@@ -100,4 +100,5 @@ def extremes(scored: pd.DataFrame, examples: int) -> pd.DataFrame:
         pieces += [some.head(examples), some.tail(examples)]
     columns = ["task", "queried", "bald", "first", "second", "class", "predicted"]
     table = pd.concat(pieces)[columns].drop_duplicates() if pieces else pd.DataFrame(columns=columns)
-    return table.dropna(axis=1, how="all").sort_values(["task", "class", "bald"], kind="stable")
+    single = ["second"] if table["second"].isna().all() else []
+    return table.drop(columns=single).sort_values(["task", "class", "bald"], kind="stable")
