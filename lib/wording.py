@@ -108,3 +108,47 @@ def say_claims(ledger: pd.DataFrame) -> str:
     missing = len(ledger) - len(measured)
     said = f"Of {len(measured)} claims measured, each on one task, {'. '.join(reversed(parts))}." if parts else ""
     return f"{said} {missing} have no runs in the store yet.".strip() if missing else said
+
+
+def say_samples(shared: pd.DataFrame) -> str:
+    """How many picks two draws share at the paper's S and at the largest."""
+    parts = []
+    for task, some in shared.groupby("task", sort=False):
+        means = some.groupby("samples")["between_draws"].mean()
+        runs = some["seed"].nunique()
+        small, paper, large = (f"{means[S]:.0%} with S = {S}" for S in (means.index[0], 50, means.index[-1]))
+        seeds = "1 run" if runs == 1 else f"mean over {runs} runs"
+        parts.append(f"on {named(task)} two draws agree on this share of picks: {small}, {paper}, {large} ({seeds})")
+    return f"{_capital('; '.join(parts))}."
+
+
+def say_noise(noise: pd.DataFrame) -> str:
+    """What is left of BALD when dropout is off."""
+    parts = []
+    for task, some in noise.groupby("task", sort=False):
+        first, ours = some.iloc[0], some.iloc[1]
+        parts.append(
+            f"on {named(task)} unguarded float32 scores run from {first['lowest']:.1e} to {first['highest']:.1e}, "
+            f"{first['share below 0']:.0%} of them negative, while this study's BALD of the same passes lies between "
+            f"{ours['lowest']:g} and {ours['highest']:g}"
+        )
+    return f"With dropout off, {'; '.join(parts)}."
+
+
+def say_settings(differences: pd.DataFrame, quantity: str, minus: str) -> str:
+    """Which settings raise or lower a quantity against `minus`, and how wide the others lie."""
+    parts = []
+    for task, some in differences.groupby("task", sort=False):
+        clear = some[(some["low"] > 0) | (some["high"] < 0)]
+        said = [f"{named(row['setting'])} {_verb(row)} {quantity} ({_signed(row)})" for _, row in clear.iterrows()]
+        rest = some.drop(clear.index).sort_values("mean")
+        if len(rest):
+            ends = [
+                f"{row['mean']:+.3f} ({named(row['setting'])})".replace("-", "−")
+                for _, row in rest.iloc[[0, -1]].iterrows()
+            ]
+            why = SINGLE if rest["low"].isna().all() else "with intervals that include zero"
+            others = "the other settings" if said else "all settings"
+            said.append(f"{others} differ from {named(minus)} by {ends[0]} to {ends[1]}, {why}")
+        parts.append(f"on {named(task)}, {'; '.join(said)}")
+    return f"{_capital(quantity)}: {'. '.join(parts)}."
