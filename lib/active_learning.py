@@ -25,24 +25,31 @@ def run(protocol: Protocol, store=results.STORE) -> pd.DataFrame:
     """
     record = results.Run(protocol, Path(store))
     if not record.done:
-        with record.locked(), settled(protocol):
-            if not record.done:  # another process may have finished it while this one waited
-                compute(protocol, record)
+        with settled(protocol):
+            prepared = prepare(protocol)  # a mistake is found before anything is written
+            with record.locked():
+                if not record.done:  # another process may have finished it while this one waited
+                    compute(protocol, record, *prepared)
     return results.load("rounds", [protocol], store)
 
 
-def compute(protocol: Protocol, record: results.Run) -> None:
-    """The loop of active learning."""
+def prepare(protocol: Protocol) -> tuple[Task, Classifier]:
+    """The rows and θ_0. Raises StudyError if they do not go together with the protocol."""
     task = load_task(protocol.task, protocol.hub, protocol.encoder, protocol.max_length)
+    split_rows(protocol, task)
+    return task, build_classifier(protocol, task.num_labels).to(device())
+
+
+def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classifier, last: int | None = None) -> None:
+    """The loop of active learning; up to the round `last` alone, if given."""
     labelled, pool = split_rows(protocol, task)
     evaluated = np.arange(len(task.validation))[: protocol.validation_rows or None]
-    theta_0 = build_classifier(protocol, task.num_labels).to(device())
     record.begin()
     pool_prefix = uncertainty.frozen_prefix(theta_0, task.train, pool, protocol.frozen)
     validation_prefix = uncertainty.frozen_prefix(theta_0, task.validation, evaluated, protocol.frozen)
 
     classifier = copy.deepcopy(theta_0)
-    for round_ in range(protocol.rounds + 1):
+    for round_ in range(protocol.rounds + 1 if last is None else last + 1):
         finished = record.read_round(round_)
         if protocol.restart == "cold":
             classifier = copy.deepcopy(theta_0)
@@ -79,7 +86,8 @@ def compute(protocol: Protocol, record: results.Run) -> None:
             record.write_round(round_, finished, clock.seconds, **tables)
         labelled = np.concatenate([labelled, finished["picked"]]).astype(np.int64)
         pool = np.setdiff1d(pool, labelled)
-    record.finish()
+    if last is None:
+        record.finish()
 
 
 def split_rows(protocol: Protocol, task: Task) -> tuple[np.ndarray, np.ndarray]:

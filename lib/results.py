@@ -5,49 +5,43 @@
         provenance.json         code, versions and machine it was computed with
         round-00/ … round-09/   round.json, layers.parquet, pool.parquet, validation.parquet, timings.json
         DONE                    checksums of all of it, written last
+        failed.json             why the last attempt ended, if it failed; never beside a sound DONE
 
 A round's folder is written under another name, flushed to disk and renamed: it is there whole, or not at all.
 """
 
 import hashlib
+import io
 import json
 import os
-import platform
 import shutil
-import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property
-from importlib.metadata import version
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
-import torch
+import pyarrow.parquet
 from filelock import FileLock
 
 from lib import sources
 from lib.protocol import Protocol, StudyError, digest
+from lib.provenance import ROOT, code_fingerprint, commit, processor, provenance
 from lib.tasks import read_texts
 
-ROOT = Path(__file__).resolve().parent.parent
+__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "code_fingerprint", "commit", "load", "processor", "provenance"]
+
 STORE = ROOT / "results"
 SCHEMA = 2  # of the store: a run written under another schema is another run
 
 TABLES = ("rounds", "layers", "pool", "validation", "timings")
 IDENTITY = ("task", "strategy", "frozen", "seed")
+UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
-# the modules whose code decides a run's numbers
-CODE = (
-    "protocol",
-    "sources",
-    "tasks",
-    "model",
-    "training",
-    "uncertainty",
-    "acquisition",
-    "scoring",
-    "active_learning",
-)
+
+class DamagedRun(StudyError):
+    """A file of a run is torn, altered or gone: the run is refused, the others are not concerned."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +81,63 @@ class Run:
 
     @property
     def state(self) -> str:
-        """'done', 'stale' (done by other code), 'partial' or 'missing'."""
+        """'done', 'stale' (done by other code), 'failed', 'partial' or 'missing'."""
+        if self.failure:
+            return "failed"
         if self.done:
-            provenance = json.loads((self.folder / "provenance.json").read_text("utf-8"))
-            return "done" if provenance["code"] == code_fingerprint() else "stale"
-        return "partial" if self.read_round(0) else "missing"
+            origin = read_json(self.folder / "provenance.json") or {}
+            return "done" if origin.get("code") == code_fingerprint() else "stale"
+        return "partial" if self.rounds_done else "missing"
+
+    @property
+    def rounds_done(self) -> int:
+        """Finished rounds, from the first on."""
+        return next(k for k in range(10**4) if not (self.folder / f"round-{k:02}").exists())
+
+    @property
+    def failure(self) -> dict | None:
+        """`round`, `error` (one line), `session` and `traceback` of the last attempt, if it failed."""
+        return read_json(self.folder / "failed.json")
 
     def read_round(self, round_: int) -> dict | None:
+        """The record of a finished round; None if there is none. Raises DamagedRun."""
         path = self.folder / f"round-{round_:02}" / "round.json"
-        return json.loads(path.read_text("utf-8")) if path.exists() else None
+        if not path.parent.exists():
+            return None
+        record = read_json(path)
+        if record is None:
+            raise self.damaged(path)
+        return record
+
+    def damaged(self, path: Path, how: str = "torn or unreadable") -> DamagedRun:
+        return DamagedRun(
+            f"run {self.name}: {path.relative_to(self.folder)} is {how}: put it back, "
+            f"or delete {self.folder} and the run is computed again"
+        )
+
+    @cached_property
+    def checksums(self) -> dict[str, str]:
+        """File → SHA-256, as the run's last word says. Raises DamagedRun."""
+        done = read_json(self.folder / "DONE")
+        if not done or not all(isinstance(value, str) for value in done.values()):
+            raise self.damaged(self.folder / "DONE")
+        return done
+
+    def read_bytes(self, file: str) -> bytes:
+        """A file of a finished run, checked against its checksum if it has one. Raises DamagedRun."""
+        path = self.folder / file
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise self.damaged(path, f"not readable ({error.strerror or error})") from error
+        if hashlib.sha256(content).hexdigest() != self.checksums.get(file, "") and path.name not in UNSUMMED:
+            raise self.damaged(path, "altered: its checksum is not the one in DONE")
+        return content
+
+    def check(self) -> None:
+        """Raises DamagedRun if a file of the finished run is gone or altered."""
+        for file in self.checksums:
+            self.read_bytes(file)
 
     @contextmanager
     def locked(self):
@@ -109,13 +151,36 @@ class Run:
         finally:
             lock.release()
 
+    def check_rounds(self) -> None:
+        """Raises DamagedRun if a file of a finished round is torn, before the run is continued with it."""
+        for round_ in range(self.rounds_done):
+            self.read_round(round_)
+            for path in (self.folder / f"round-{round_:02}").glob("*.parquet"):
+                try:
+                    pyarrow.parquet.read_metadata(path)
+                except (OSError, pyarrow.ArrowException) as error:
+                    raise self.damaged(path) from error
+
     def begin(self) -> None:
         """Say what the run is, and clear away what a killed process left half-written."""
         with _clear_errors(self.store):
             for leftover in self.folder.glob("*.tmp"):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            (self.folder / "failed.json").unlink(missing_ok=True)
+            self.check_rounds()
             _write_json(self.folder / "protocol.json", {**self.identity, "fields": asdict(self.protocol)})
             _write_json(self.folder / "provenance.json", provenance())
+
+    def fail(self, error: str, details: str, session: str) -> Path | None:
+        """Keep why the run failed. Returns the file, or None if the store cannot be written."""
+        path = self.folder / "failed.json"
+        record = {"round": self.rounds_done, "error": error, "session": session, "traceback": details.splitlines()}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_json(path, record)
+        except OSError:
+            return None
+        return path
 
     def write_round(self, round_: int, record: dict, timings: dict, **tables: pd.DataFrame) -> None:
         """One finished round, whole: round.json, timings.json and a parquet file for each table."""
@@ -142,7 +207,7 @@ class Run:
         checksums = {
             str(f.relative_to(self.folder)): sources.file_sha256(f)
             for f in files
-            if f.name not in ("timings.json", "provenance.json")
+            if f.name not in UNSUMMED
         }
         with _clear_errors(self.store):
             _write_json(self.folder / "DONE", checksums)
@@ -153,75 +218,47 @@ def load(table: str, protocols: list[Protocol], store=STORE, columns=IDENTITY) -
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
     layer), "pool" (a row a round and pool row: score, BALD, entropy, prediction), "validation" or "timings". `columns`
-    are fields of Protocol that are put in front, after `run`. Raises StudyError if a run is not in the store.
+    are fields of Protocol that are put in front, after `run`. Every file is checked against its checksum.
+
+    A run whose last attempt failed is left out: `lib.sweep.sweep` has said so. Raises StudyError if another run is not
+    in the store, DamagedRun if a file was altered.
     """
     if table not in TABLES:
         raise StudyError(f"table={table!r} is not known: choose one of {', '.join(TABLES)}")
     frames = []
     for run in dict.fromkeys(Run(p, Path(store)) for p in protocols):
+        if run.failure:
+            continue
         if not run.done:
             raise StudyError(f"run {run.name} is {run.state} in {store}: compute it with lib.sweep.sweep first")
         fields = {column: getattr(run.protocol, column) for column in columns}
-        for folder in sorted(run.folder.glob("round-*")):
-            front = {"run": run.name, **fields, "round": int(folder.name.removeprefix("round-"))}
-            frame = _read(table, folder).drop(columns="round", errors="ignore")
+        for folder in sorted({Path(file).parent.name for file in run.checksums if "/" in file}):
+            frame = _read(table, run, folder).drop(columns="round", errors="ignore")
+            front = {"run": run.name, **fields, "round": int(folder.removeprefix("round-"))}
             frame = pd.DataFrame(front, index=frame.index).join(frame)
             frames.append(frame)
     frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _read(table: str, folder: Path) -> pd.DataFrame:
+def _read(table: str, run: Run, folder: str) -> pd.DataFrame:
     if table in ("rounds", "timings"):
-        path = folder / {"rounds": "round.json", "timings": "timings.json"}[table]
-        return pd.DataFrame([json.loads(path.read_text("utf-8"))])
-    path = folder / f"{table}.parquet"
-    return pd.read_parquet(path) if path.exists() else pd.DataFrame()
+        file = f"{folder}/{'round' if table == 'rounds' else table}.json"
+        try:
+            return pd.DataFrame([json.loads(run.read_bytes(file))])
+        except ValueError as error:
+            raise run.damaged(run.folder / file) from error
+    file = f"{folder}/{table}.parquet"
+    return pd.read_parquet(io.BytesIO(run.read_bytes(file))) if file in run.checksums else pd.DataFrame()
 
 
-@cache
-def code_fingerprint() -> str:
-    """SHA-256 over the modules that decide a run's numbers."""
-    sha = hashlib.sha256()
-    for module in CODE:
-        sha.update((ROOT / "lib" / f"{module}.py").read_bytes())
-    return sha.hexdigest()
-
-
-@cache
-def commit() -> str:
-    """The checkout's commit, with '+' if tracked files differ from it; 'unknown' outside a checkout."""
-    git = ["git", "-C", str(ROOT)]
+def read_json(path: Path) -> dict | None:
+    """The object in a file; None if the file is not there, not readable or holds something else."""
     try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-        clean = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "lib", "notebooks"]).returncode == 0
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head if clean else f"{head}+"
-
-
-def provenance() -> dict:
-    """What computed a run: not part of its key, but needed to understand a difference."""
-    packages = ("torch", "transformers", "tokenizers", "numpy", "pandas", "pyarrow")
-    return {
-        "commit": commit(),
-        "code": code_fingerprint(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-        "processor": processor(),
-    }
-
-
-@cache
-def processor() -> str:
-    """Name of the GPU if there is one, else of the CPU and its vector instructions."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    name = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 @contextmanager
@@ -252,3 +289,9 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+if __name__ == "__main__":
+    from lib.audit import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -135,7 +135,7 @@ SLOW_LOGITS = {"cnn": slow_cnn_logits, "linear": slow_linear_logits}
 def stored(store) -> dict[str, bytes]:
     """Path → content of all that a run has written and that decides its tables and figures."""
     files = sorted(path for path in Path(store).rglob("*") if path.is_file())
-    others = {"timings.json", "provenance.json", ".lock"}
+    others = {"timings.json", "provenance.json", "failed.json", ".lock"}
     return {str(path.relative_to(store)): path.read_bytes() for path in files if path.name not in others}
 
 

@@ -1,0 +1,74 @@
+"""What computed a run: the code, the versions of packages and the machine."""
+
+import hashlib
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# the modules whose code decides a run's numbers
+CODE = (
+    "protocol",
+    "sources",
+    "tasks",
+    "model",
+    "training",
+    "uncertainty",
+    "acquisition",
+    "scoring",
+    "active_learning",
+)
+
+
+@cache
+def code_fingerprint() -> str:
+    """SHA-256 over the modules that decide a run's numbers."""
+    return hashlib.sha256("".join(modules().values()).encode()).hexdigest()
+
+
+@cache
+def modules() -> dict[str, str]:
+    """Module → SHA-256, of the modules that decide a run's numbers."""
+    return {module: hashlib.sha256((ROOT / "lib" / f"{module}.py").read_bytes()).hexdigest() for module in CODE}
+
+
+@cache
+def commit() -> str:
+    """The checkout's commit, with '+' if tracked files differ from it; 'unknown' outside a checkout."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        clean = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "lib", "notebooks"]).returncode == 0
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head if clean else f"{head}+"
+
+
+def provenance() -> dict:
+    """What computed a run: not part of its key, but needed to understand a difference."""
+    packages = ("torch", "transformers", "tokenizers", "numpy", "pandas", "pyarrow")
+    return {
+        "commit": commit(),
+        "code": code_fingerprint(),
+        "modules": modules(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in packages},
+        "processor": processor(),
+    }
+
+
+@cache
+def processor() -> str:
+    """Name of the GPU if there is one, else of the CPU and its vector instructions."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    name = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
