@@ -204,11 +204,7 @@ class Run:
     def finish(self) -> None:
         """The last word of a run: checksums of what decides its tables and figures."""
         files = sorted(f for f in self.folder.rglob("*") if f.suffix in (".json", ".parquet"))
-        checksums = {
-            str(f.relative_to(self.folder)): sources.file_sha256(f)
-            for f in files
-            if f.name not in UNSUMMED
-        }
+        checksums = {str(f.relative_to(self.folder)): sources.file_sha256(f) for f in files if f.name not in UNSUMMED}
         with _clear_errors(self.store):
             _write_json(self.folder / "DONE", checksums)
 

@@ -2,33 +2,39 @@
 
 import os
 import sys
+import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+from IPython import get_ipython
+from IPython.display import display
 from tqdm.auto import tqdm
 
-from lib import active_learning, results
+from lib import active_learning, cluster, results
 from lib.protocol import Protocol, StudyError
-from lib.results import Run
+from lib.results import DamagedRun, Run
 
-ADDRESS = "DASK_SCHEDULER_ADDRESS"
+LOG = "BERT_BALD_LOG"  # environment: a file that gets one line a run
+SESSION = "BERT_BALD_SESSION"  # environment: sweeps of one session do not repeat a run that failed in it
+FAILURES = "application/x-bert-bald-failures+json"  # how a notebook's output tells the runner what failed
 
 
 class SweepError(RuntimeError):
-    """Some runs failed; the others are in the store."""
+    """All runs failed."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one run ended: `error` is empty, or one line; `details` is the traceback."""
+    """How one run ended: `error` is empty, or one line."""
 
-    protocol: Protocol
-    name: str
+    run: str
     error: str = ""
     mistake: bool = False  # a user's, not the program's
-    details: str = ""
+    round: int = 0  # in which it failed
+    file: str = ""  # where the traceback is
 
 
 def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
@@ -36,24 +42,26 @@ def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
 
     store: folder of the store; empty: results/ of the checkout.
 
-    A run that fails does not stop the others. Raises StudyError if all that failed were a user's mistakes, else
-    SweepError; both after the other runs have ended.
+    A run that fails does not stop the others: a table says which failed, and the rounds of the others are returned;
+    `results.load` leaves them out, too. Raises, after all runs have ended, StudyError if all that failed were a user's
+    mistakes, SweepError if no run is left.
     """
     store = store or results.STORE
-    missing = [run for run in plan(protocols, store) if not run.done]
-    outcomes = _on_dask(missing) if os.environ.get(ADDRESS) and missing else map(_compute, missing)
-    failed = []
-    for outcome in tqdm(outcomes, total=len(missing), desc="runs", leave=False, disable=not missing):
+    runs = plan(protocols, store)
+    missing = [run for run in runs if not run.done]
+    failed = [outcome for outcome in map(_check, runs) if outcome.error]
+    for outcome in follow(missing):
         if outcome.error:
             failed.append(outcome)
-            if not outcome.mistake:
-                print(outcome.details, file=sys.stderr)
-    if failed:
-        lines = dict.fromkeys(f"{outcome.name}: {outcome.error}" for outcome in failed)
-        mistakes = all(outcome.mistake for outcome in failed)
-        raise (StudyError if mistakes else SweepError)(
-            f"{len(failed)} of {len(missing)} runs failed: {'; '.join(lines)}"
-        )
+    if not failed:
+        return results.load("rounds", protocols, store)
+    mistakes = all(outcome.mistake for outcome in failed)
+    if not mistakes:
+        report(failed)
+    if mistakes or len(failed) == len(runs):
+        lines = dict.fromkeys(f"{outcome.run}: {outcome.error}" for outcome in failed)
+        error = f"{len(failed)} of {len(runs)} runs failed: {'; '.join(lines)}"
+        raise StudyError(error) if mistakes else SweepError(error)
     return results.load("rounds", protocols, store)
 
 
@@ -72,25 +80,103 @@ def cost(protocol: Protocol) -> int:
     return trained + evaluated + scored
 
 
-def _compute(run: Run) -> Outcome:
+# ---- computing
+
+
+def follow(runs: list[Run]) -> Iterator[Outcome]:
+    """Compute these runs, with one line each and an estimate of what is left."""
+    if not runs:
+        return
+    whole = sum(cost(run.protocol) for run in runs)
+    left, start = {run.name: cost(run.protocol) for run in runs}, time.perf_counter()
+    _log(f"{len(runs)} runs to compute")
+    for outcome in tqdm(_outcomes(runs), total=len(runs), desc="runs", leave=False):
+        del left[outcome.run]
+        elapsed = time.perf_counter() - start
+        remaining = elapsed * sum(left.values()) / (whole - sum(left.values()))
+        end = f"failed: {outcome.error}" if outcome.error else "done"
+        _log(f"{len(runs) - len(left)}/{len(runs)} {outcome.run} {end}; {say_time(remaining)} left")
+        yield outcome
+
+
+def _outcomes(runs: list[Run]) -> Iterator[Outcome]:
+    session = os.environ.get(SESSION, "")
+    again = [run for run in runs if session and (run.failure or {}).get("session") == session]
+    for run in again:  # a deterministic error would only happen again
+        yield Outcome(run.name, run.failure["error"], False, run.failure["round"], str(run.folder / "failed.json"))
+    runs = [run for run in runs if run not in again]
+    address = os.environ.get(cluster.ADDRESS)
+    if not address:
+        yield from (_compute(run, session) for run in runs)
+        return
+    for run, outcome, error in cluster.compute_on(address, _Task(session), runs):
+        yield outcome or _failed(run, error, "", session)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a worker does with a run."""
+
+    session: str
+
+    def __call__(self, run: Run) -> Outcome:
+        cluster.choose_gpu()
+        return _compute(run, self.session)
+
+
+def _compute(run: Run, session: str) -> Outcome:
     try:
         active_learning.run(run.protocol, run.store)
+    except DamagedRun as error:
+        return _failed(run, error, traceback.format_exc(), session)
+    except StudyError as error:
+        return Outcome(run.name, str(error), True, run.rounds_done)
     except Exception as error:
-        mistake = isinstance(error, StudyError)
-        line = str(error) if mistake else f"{type(error).__name__}: {error}".splitlines()[0]
-        return Outcome(run.protocol, run.name, line, mistake, traceback.format_exc())
-    return Outcome(run.protocol, run.name)
+        return _failed(run, error, traceback.format_exc(), session)
+    return Outcome(run.name)
 
 
-def _on_dask(runs: list[Run]):
-    """Outcomes as they come from the workers of the scheduler."""
-    from distributed import Client, as_completed
+def _check(run: Run) -> Outcome:
+    """A finished run whose files were altered counts as failed, until they are put back."""
+    if not run.done:
+        return Outcome(run.name)
+    try:
+        run.check()
+        if run.failure:
+            (run.folder / "failed.json").unlink()
+    except DamagedRun as error:
+        return _failed(run, error, traceback.format_exc(), os.environ.get(SESSION, ""))
+    return Outcome(run.name)
 
-    with Client(os.environ[ADDRESS]) as client:
-        futures = {client.submit(_compute, run, pure=False): run for run in runs}
-        for future in as_completed(futures):
-            if future.status == "finished":
-                yield future.result()
-            else:
-                run, error = futures[future], future.exception()
-                yield Outcome(run.protocol, run.name, f"{type(error).__name__}: {error}".splitlines()[0])
+
+def _failed(run: Run, error: BaseException, details: str, session: str) -> Outcome:
+    line = (str(error).strip().splitlines() or [""])[0]
+    line = line if isinstance(error, DamagedRun) else f"{type(error).__name__}: {line}"
+    file = run.fail(line, details or line, session)
+    return Outcome(run.name, line, False, run.rounds_done, str(file or "the store cannot be written"))
+
+
+# ---- telling
+
+
+def say_time(seconds: float) -> str:
+    """'40 s', '12 min', '3.5 h'"""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def report(failed: list[Outcome]) -> None:
+    """The table of failures, where it can be read: in the notebook, for the runner too; else on stderr."""
+    table = pd.DataFrame([asdict(outcome) for outcome in failed])[["run", "round", "error", "file"]]
+    if get_ipython() is None:
+        print(f"{len(failed)} runs failed:\n{table.to_string(index=False)}", file=sys.stderr)
+        return
+    text = f"{len(failed)} runs are missing, because they failed:\n\n{table.to_string(index=False)}"
+    display({"text/plain": text, FAILURES: table.to_dict("records")}, raw=True)
+
+
+def _log(line: str) -> None:
+    if os.environ.get(LOG):
+        with open(os.environ[LOG], "a", encoding="utf-8") as file:
+            file.write(line + "\n")

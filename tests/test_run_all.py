@@ -85,10 +85,9 @@ def test_a_parameters_cell_with_more_than_literals_is_one_line(notebooks, capsys
 def test_parameters_go_to_the_notebooks_that_have_them_in_the_type_of_their_default(notebooks):
     pairs = "-p tasks sst2,qnli -p runs 1 -p rate 1e-5 -p warm true -p frozen -2,0"
     options = f"--profile minilm --hub notebooks --results kept --workers 2 {pairs}".split()
-    profile, workers, [(one, first), (two, second)] = runner.plan(
-        options, notebooks.parent, runner.read_notebooks(notebooks)
-    )
-    assert (profile, workers, one.name, two.name) == ("minilm", 2, "01_one.ipynb", "02_two.ipynb")
+    command = runner.plan(options, notebooks.parent, runner.read_notebooks(notebooks))
+    (one, first), (two, second) = command.jobs
+    assert (command.profile, command.workers, one.name, two.name) == ("minilm", 2, "01_one.ipynb", "02_two.ipynb")
     assert first == {
         "profile": "minilm",
         "hub": str(notebooks),
@@ -105,8 +104,8 @@ def test_parameters_go_to_the_notebooks_that_have_them_in_the_type_of_their_defa
 
 def test_only_chooses_notebooks_and_keeps_their_order(notebooks):
     def names(*options):
-        _, _, jobs = runner.plan(list(options), notebooks.parent, runner.read_notebooks(notebooks))
-        return [path.name for path, _ in jobs]
+        command = runner.plan(list(options), notebooks.parent, runner.read_notebooks(notebooks))
+        return [path.name for path, _ in command.jobs]
 
     assert names() == ["01_one.ipynb", "02_two.ipynb"]
     assert names("--only", "02") == ["02_two.ipynb"]

@@ -1,0 +1,191 @@
+"""The command line of run_all.sh, read with nothing but Python: a mistake is said before anything is installed."""
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+PROFILES = ("quick", "minilm", "paper")
+OPTIONS = {
+    "--profile": "quick|minilm|paper",
+    "--only": "NN[,NN]",
+    "--hub": "FOLDER",
+    "-p": "NAME VALUE",
+    "--workers": "N",
+    "--results": "FOLDER",
+    "--scheduler": "ADDRESS",
+    "--dry-run": "",
+    "--watch": "",
+}
+SCHEDULER = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
+WITH_OPTION = ("profile", "hub", "results")  # parameters of the notebooks that are not set with -p
+HELP = """\
+usage: ./run_all.sh [OPTION]...           run the notebooks in order
+       ./run_all.sh status [OPTION]...    say what is there of the runs they need, and what is left
+       ./run_all.sh test [ARGUMENT]...    run the tests; the arguments go to pytest
+
+The first call sets up what they need: in .venv, or in the active environment if lib is installed there.
+
+  --profile NAME     quick (the default), minilm or paper: what is computed, and so how long it takes
+  --only NN[,NN]     only these notebooks, for example --only 02,04
+  --hub FOLDER       read data sets and checkpoints from a folder laid out like the Hugging Face Hub
+  -p NAME VALUE      set a parameter of the notebooks (below); may be repeated
+  --workers N        processes that share the runs (default: one a GPU or a core); 1: none beside the notebook's own
+  --scheduler ADDR   a Dask scheduler whose workers compute the runs, as DASK_SCHEDULER_ADDRESS does
+  --results FOLDER   where finished runs are looked for and kept (default: results)
+  --dry-run          compute nothing; say of every run whether it is done, why not, and what it will cost
+  --watch            with status: say it again whenever it changes, until all is done
+  --help             print this
+
+Exit codes: 0, 1 if a notebook or a run failed, 2 for a mistake in the command, 130 if stopped.
+
+parameters of the notebooks, and which have them:
+"""
+
+
+class UsageError(ValueError):
+    """A mistake in the command, in one line: what was given, what is allowed, what to do."""
+
+
+# ---- the notebooks: {path: {parameter: default}}
+
+
+def read_notebooks(folder: Path) -> dict[Path, dict]:
+    return {path: read_parameters(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+
+
+def read_parameters(path: Path) -> dict:
+    """The literals of the cell tagged `parameters`: `runs: int = 3  # seeds` gives {"runs": 3}."""
+    try:
+        lines = ast.parse(parameters_cell(path)).body
+        names = [line.target.id if isinstance(line, ast.AnnAssign) else line.targets[0].id for line in lines]
+        return {name: ast.literal_eval(line.value) for name, line in zip(names, lines, strict=True)}
+    except (AttributeError, KeyError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{path}: its parameters cell must hold literals, one a line: {error}") from error
+
+
+def parameters_cell(path: Path) -> str:
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            return "".join(cell["source"])
+    return ""
+
+
+def describe(notebooks: dict[Path, dict]) -> str:
+    """A line for each parameter: its name, its comment, and the notebooks that have it."""
+    holders = {}
+    for path, defaults in notebooks.items():
+        for line in parameters_cell(path).splitlines():
+            name, comment = line.partition(":")[0], line.partition("#")[2].strip()
+            if name in defaults and name not in WITH_OPTION:
+                holders.setdefault((name, comment), []).append(path.name[:2])
+    return "\n".join(f"  {name:12} {note} ({', '.join(where)})" for (name, note), where in holders.items())
+
+
+# ---- the command
+
+
+@dataclass(frozen=True)
+class Command:
+    """What the user asks for."""
+
+    verb: str  # "run", "status" or "dry-run"
+    profile: str
+    workers: int | None  # None: one a GPU or a core
+    scheduler: str  # address of a Dask scheduler; empty: none
+    watch: bool  # status, again and again
+    jobs: list[tuple[Path, dict]]  # notebook, parameter → value
+
+
+def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Command:
+    """Raises UsageError. Computes and writes nothing."""
+    verb = "status" if arguments[:1] == ["status"] else "run"
+    options, pairs = parse(arguments[verb == "status" :])
+    if "--watch" in options and verb != "status":
+        raise UsageError("--watch belongs to status: ./run_all.sh status --watch")
+    if "--dry-run" in options and verb == "status":
+        raise UsageError("--dry-run and status are two commands: choose one of them")
+    chosen = choose(notebooks, options.get("--only"))
+    profile = options.get("--profile", PROFILES[0])
+    if profile not in PROFILES:
+        raise UsageError(f"--profile {profile}: choose from {', '.join(PROFILES)}")
+    workers = options.get("--workers")
+    if workers is not None and not workers.isdecimal():
+        raise UsageError(f"--workers {workers}: give a whole number, for example --workers 2")
+    scheduler = options.get("--scheduler", "")
+    if "--scheduler" in options and not SCHEDULER.fullmatch(scheduler):
+        raise UsageError(f"--scheduler {scheduler}: give its address, for example tcp://10.0.0.1:8786")
+    if scheduler and workers is not None:
+        raise UsageError("--workers is for this machine: leave it out with --scheduler, whose workers are its own")
+    given = {"profile": profile}
+    for name in ("hub", "results"):
+        if f"--{name}" in options:
+            given[name] = str((caller / options[f"--{name}"]).resolve())
+    if "hub" in given and not Path(given["hub"]).is_dir():
+        raise UsageError(f"--hub {options['--hub']}: there is no such folder: give one laid out like the Hub")
+    if "results" in given and Path(given["results"]).exists() and not Path(given["results"]).is_dir():
+        raise UsageError(f"--results {options['--results']}: this is not a folder: give one, or a new name")
+    check_names(pairs, chosen)
+    jobs = []
+    for path, defaults in chosen.items():
+        values = {name: value for name, value in given.items() if name in defaults}
+        values |= {name: convert(name, text, defaults[name]) for name, text in pairs if name in defaults}
+        jobs.append((path, values))
+    verb = "dry-run" if "--dry-run" in options else verb
+    return Command(verb, profile, None if workers is None else int(workers), scheduler, "--watch" in options, jobs)
+
+
+def parse(arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Options and -p pairs. Not argparse, which takes the value of `-p frozen -2,0` for an option."""
+    options, pairs, rest = {}, [], list(arguments)
+    while rest:
+        option = rest.pop(0)
+        if option.startswith("--") and "=" in option:
+            option, value = option.split("=", 1)
+            rest.insert(0, value)
+        if option not in OPTIONS:
+            raise UsageError(f"unknown argument {option!r}: choose from {', '.join(OPTIONS)}, --help")
+        if not OPTIONS[option]:
+            options[option] = ""
+            continue
+        length = len(OPTIONS[option].split())
+        values, rest = rest[:length], rest[length:]
+        if len(values) < length or any(value.startswith("--") for value in values):
+            raise UsageError(f"{option} needs {OPTIONS[option]} after it: see ./run_all.sh --help")
+        if option == "-p":
+            pairs.append(tuple(values))
+        else:
+            options[option] = values[0]
+    return options, pairs
+
+
+def choose(notebooks: dict[Path, dict], only: str | None) -> dict[Path, dict]:
+    numbers = [path.name[:2] for path in notebooks]
+    wanted = numbers if only is None else only.split(",")
+    for number in wanted:
+        if number not in numbers:
+            raise UsageError(f"--only {only}: no notebook {number!r}: choose from {', '.join(numbers)}")
+    return {path: defaults for path, defaults in notebooks.items() if path.name[:2] in wanted}
+
+
+def check_names(pairs: list[tuple[str, str]], notebooks: dict[Path, dict]) -> None:
+    known = sorted({name for defaults in notebooks.values() for name in defaults}.difference(WITH_OPTION))
+    for name, value in pairs:
+        if name in WITH_OPTION:
+            raise UsageError(f"-p {name} {value}: {name} has its own option: --{name} {value}")
+        if name not in known:
+            raise UsageError(f"-p {name} {value}: no chosen notebook has it: choose from {', '.join(known)}")
+
+
+def convert(name: str, text: str, default: object) -> object:
+    """`text` in the type of the parameter's default."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(default, int | float):
+            return type(default)(text)
+        return text
+    except (KeyError, ValueError):
+        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+        raise UsageError(f"-p {name} {text}: give {kind}, as in -p {name} {json.dumps(default)}") from None

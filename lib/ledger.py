@@ -1,0 +1,154 @@
+"""What is there of many runs, what is missing and why, and what it will cost: from the store alone."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lib import provenance
+from lib.protocol import Protocol
+from lib.results import Run, read_json
+from lib.sweep import cost, plan, say_time
+
+NEAREST = 20  # stored runs that a missing one is compared with
+TIMED = 30  # stored runs from which the seconds of a unit of cost are taken
+STATES = ("done", "stale", "partial", "failed", "missing")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run: its state, the reason in one line, and the seconds it will take (None: nothing to estimate from)."""
+
+    run: Run
+    state: str
+    reason: str
+    seconds: float | None
+
+    def __str__(self) -> str:
+        expected = "" if self.state in ("done", "stale") else f", {about(self.seconds)}"
+        return f"{self.state:8}{self.run.name}{expected}{f': {self.reason}' if self.reason else ''}"
+
+
+def ledger(protocols: list[Protocol], store) -> list[Entry]:
+    """An entry for every run of these protocols, the most expensive first."""
+    stored = Stored(Path(store))
+    return [entry(run, stored) for run in plan(protocols, store)]
+
+
+def entry(run: Run, stored: "Stored") -> Entry:
+    """The state of a run: done, stale, 'partial at round k', failed or missing."""
+    if run.name not in stored.names:
+        return Entry(run, "missing", stored.nearest(run), stored.seconds(run))
+    state, rounds = run.state, run.rounds_done
+    share = 1 - rounds / (run.protocol.rounds + 1)
+    seconds = stored.seconds(run)
+    left = None if seconds is None else seconds * share
+    if state in ("done", "stale"):
+        return Entry(run, state, differing_code(run) if state == "stale" else "", 0.0)
+    if state == "failed":
+        return Entry(run, state, f"round {run.failure['round']}: {run.failure['error']}", left)
+    if state == "partial":
+        return Entry(run, state, f"at round {rounds} of {run.protocol.rounds}", left)
+    return Entry(run, state, "begun, no round finished" if run.folder.exists() else "", left)
+
+
+def differing_code(run: Run) -> str:
+    """Which modules computed this run in another version."""
+    origin = read_json(run.folder / "provenance.json")
+    if not origin:
+        return "its provenance.json cannot be read"
+    then, now = origin.get("modules", {}), provenance.modules()
+    changed = [name for name in now if name in then and then[name] != now[name]]
+    return f"code differs: {', '.join(changed) or 'some module'} (computed at {str(origin.get('commit'))[:9]})"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """All runs of a store, as their own files describe them; unreadable ones are left out."""
+
+    store: Path
+
+    @cached_property
+    def names(self) -> set[str]:
+        return {path.name for path in self.store.iterdir()} if self.store.is_dir() else set()
+
+    @cached_property
+    def runs(self) -> dict[str, dict]:
+        """Name → protocol.json."""
+        found = {name: read_json(self.store / name / "protocol.json") for name in sorted(self.names)}
+        return {name: said for name, said in found.items() if said and isinstance(said.get("protocol"), dict)}
+
+    @cached_property
+    def alike(self) -> dict[tuple, list[tuple[str, dict]]]:
+        """Task, strategy, F and seed → some of the runs that share them, and all their decisions."""
+        groups = defaultdict(list)
+        for name, said in self.runs.items():
+            group = groups[alike(said["protocol"])]
+            if len(group) < NEAREST:
+                group.append((name, decisions(said)))
+        return groups
+
+    def nearest(self, run: Run) -> str:
+        """Why a run is not in the store: in what it differs from the most similar one that is."""
+        ours = decisions(run.identity)
+        differences = [
+            (name, {field: (old, ours.get(field)) for field, old in theirs.items() if ours.get(field) != old})
+            for name, theirs in self.alike[alike(run.identity["protocol"])]
+        ]
+        if not differences:
+            return "no run of this task, strategy, F and seed is stored"
+        name, fields = min(differences, key=lambda pair: len(pair[1]))
+        told = [
+            f"other {field}" if field in ("rows", "weights") else f"{field} {old} → {new}"
+            for field, (old, new) in sorted(fields.items())
+        ]
+        return f"differs from {name}: {', '.join(told)}"
+
+    @cached_property
+    def rates(self) -> dict[tuple, list[float]]:
+        """Seconds of a unit of cost, as runs of a task with some weights took them; () for all runs."""
+        rates = defaultdict(list)
+        for name, said in self.runs.items():
+            group = rates[said["protocol"].get("task"), said.get("weights")]
+            if len(group) < TIMED and (self.store / name / "DONE").exists():
+                timed = [read_json(file) or {} for file in (self.store / name).glob("round-*/timings.json")]
+                seconds = sum(sum(one.values()) for one in timed)
+                try:
+                    group.append(seconds / cost(Protocol(**said["fields"])))
+                except (KeyError, TypeError, ValueError):
+                    continue
+                rates[()].append(group[-1])
+        return rates
+
+    def seconds(self, run: Run) -> float | None:
+        """What the run will take, by runs of its task and weights or, if there are none, by all that are stored."""
+        identity = run.identity
+        rates = self.rates.get((identity["protocol"]["task"], identity["weights"])) or self.rates.get(())
+        return cost(run.protocol) * sum(rates) / len(rates) if rates else None
+
+
+def alike(protocol: dict) -> tuple:
+    return tuple(protocol.get(field) for field in ("task", "strategy", "frozen", "seed"))
+
+
+def decisions(identity: dict) -> dict:
+    """Everything that a key is made of, flat."""
+    return {**identity["protocol"], **{field: identity.get(field) for field in ("schema", "rows", "weights")}}
+
+
+# ---- telling
+
+
+def about(seconds: float | None) -> str:
+    return "no estimate" if seconds is None else f"about {say_time(seconds)}"
+
+
+def summary(entries: list[Entry]) -> str:
+    """'12 runs: 8 done, 4 missing; about 3 min of computing left'"""
+    counts = Counter(entry.state for entry in entries)
+    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    left = [entry.seconds for entry in entries if entry.state not in ("done", "stale")]
+    known = None if None in left else sum(left)
+    return f"{len(entries)} runs{': ' if states else ''}{states}" + (
+        f"; {about(known)} of computing left" if left else ""
+    )
