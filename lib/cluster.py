@@ -119,7 +119,7 @@ def _submit(client, function: Callable, runs: list):
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     resources = {GPU: 1} if any(GPU in worker["resources"] for worker in workers) else None
     futures = {client.submit(function, run, pure=False, resources=resources): run for run in runs}
-    for future in as_completed(futures):
+    for future in as_completed(futures, loop=client.loop):
         if future.status == "finished":
             yield futures[future], future.result(), None
         elif future.status == "error":
