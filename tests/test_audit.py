@@ -104,7 +104,7 @@ def test_foreign_things_are_reported_and_left_alone(bald, copy):
     assert audit.check(copy) == [
         "downloads: foreign or torn: it has no protocol.json",
         "notes.txt: foreign: a store holds one folder a run",
-        "sst2-bald-F0-seed0-000000000000: written under schema 0, this version reads 1: it is left alone",
+        f"{older.name}: written under schema 0, this version reads {results.SCHEMA}: it is left alone",
         f"{bald.name}: round-00/extra.parquet is foreign: DONE does not name it",
     ]
     assert stored(copy) == before

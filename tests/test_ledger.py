@@ -52,10 +52,10 @@ def test_a_missing_run_says_in_what_it_differs_from_the_nearest_and_what_it_will
 
 
 def test_other_rows_other_weights_and_another_schema_are_reasons(tiny_protocol, whole, tmp_path, monkeypatch):
-    protocol = tiny_protocol()
+    protocol, now = tiny_protocol(), results.SCHEMA
     monkeypatch.setattr("lib.results.sources.weights_fingerprint", lambda encoder: "others")
-    monkeypatch.setattr("lib.results.SCHEMA", 2)
-    assert only(protocol, whole).reason.endswith(": schema 1 → 2, other weights")
+    monkeypatch.setattr(results, "SCHEMA", "next")
+    assert only(protocol, whole).reason.endswith(f": schema {now} → next, other weights")
 
 
 def test_a_run_without_a_relative_says_so(tiny_protocol, whole, tmp_path):
