@@ -105,7 +105,8 @@ def environment(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@few_or_thirty
+@pytest.mark.slow  # each kill costs the imports of a new worker
+@pytest.mark.parametrize("kills", [3, 30])
 def test_a_sweep_whose_workers_are_killed_ends_with_the_same_bytes(kills, tiny_protocol, tmp_path, environment):
     protocols = [tiny_protocol(seed=seed, rounds=4) for seed in range(12 if kills > 3 else 4)]
     sweep(protocols, tmp_path / "whole")
@@ -181,6 +182,7 @@ def test_a_sweep_survives_the_death_of_its_scheduler(tiny_protocol, tmp_path, en
     assert stored(tmp_path / "killed") == stored(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_each_time_is_given_up(tiny_protocol, tmp_path, environment, monkeypatch):
     """Bounded: a run that kills its worker is one failure, and the others go on."""
     deadly = tiny_protocol(seed=1, rounds=0, pool=11)
