@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from lib import results, scoring, uncertainty
-from lib.model import build_classifier
+from lib.model import Classifier, build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
 from lib.protocol import Protocol, StudyError
 from lib.tasks import Task, load_task
