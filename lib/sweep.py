@@ -14,6 +14,7 @@ from IPython.display import display
 from tqdm.auto import tqdm
 
 from lib import active_learning, cluster, results
+from lib.cluster import ADDRESS
 from lib.protocol import Protocol, StudyError
 from lib.results import DamagedRun, Run
 
@@ -105,7 +106,7 @@ def _outcomes(runs: list[Run]) -> Iterator[Outcome]:
     for run in again:  # a deterministic error would only happen again
         yield Outcome(run.name, run.failure["error"], False, run.failure["round"], str(run.folder / "failed.json"))
     runs = [run for run in runs if run not in again]
-    address = os.environ.get(cluster.ADDRESS)
+    address = os.environ.get(ADDRESS)
     if not address:
         yield from (_compute(run, session) for run in runs)
         return
