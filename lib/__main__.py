@@ -109,7 +109,8 @@ def run(command: Command, executed: Path) -> int:
     needed_runs(command)  # a mistake in the third notebook is said before the first is computed
     errors, failures = [], {}
     with workers(command):
-        for path, values in command.jobs:
+        # 00 last: it sums up what the others left in the store
+        for path, values in sorted(command.jobs, key=lambda job: job[0].name.startswith("00")):
             start = time.perf_counter()
             with progress(path.stem):
                 error, message = execute(path, executed / path.name, values)
