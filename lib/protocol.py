@@ -326,18 +326,17 @@ PROFILES = {
         frozen=(0, 2, -2),
         layers=6,
         layer_task="reviews",
-        sizes=(4, 7, 10, 30, 100),
+        sizes=(4, 10, 30, 100),
         questions={"tasks": ("reviews",), "runs": 1, "rounds": 1},
         caveats=(QUICK_CAVEAT,),
         common={
-            "query": 20,
-            "rounds": 3,
-            "pool": 300,
-            "validation_rows": 200,
+            "query": 30,
+            "rounds": 2,
+            "pool": 200,
+            "validation_rows": 150,
             "max_length": 32,
             "precision": "float32",  # so that the committed runs are found on every machine
             "encoder_lr": 1e-4,
-            "batch_size": 8,
         },
     ),
     "minilm": Profile(
