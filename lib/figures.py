@@ -291,11 +291,11 @@ def _cell(value, digits: int) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.{digits}f}"
-    return (
-        re.sub(r"([\\`*_{}\[\]<>|$#~&!])", r"\\\1", " ".join(named(value).split()))
-        if isinstance(value, str)
-        else str(value)
-    )
+    if not isinstance(value, str):
+        return str(value)
+    text = " ".join(named(value).split())
+    # not two backslashes for one: before a bracket, Jupyter takes them for the beginning of a formula
+    return re.sub(r"[\\`*_{}\[\]<>|$#~&!]", lambda sign: "&#92;" if sign[0] == "\\" else f"\\{sign[0]}", text)
 
 
 def provenance(runs) -> str:
