@@ -1,0 +1,429 @@
+"""Figures draw the data they are given; every file says which runs and which commit made it; text stays text."""
+
+import json
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.colors import same_color, to_rgb
+from nbconvert.filters import markdown2html
+from PIL import Image
+
+from lib import figures
+from lib.model import outline
+from lib.protocol import Protocol
+from lib.statistics import bootstrap_interval
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+
+@pytest.fixture(autouse=True)
+def _canvas():
+    matplotlib.use("Agg")
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list:
+    """What a notebook would display, in order; a place that is filled later is a list of what was put there."""
+    things = []
+
+    class Place(list):
+        update = list.append
+
+    def display(thing, display_id=False):
+        things.append(Place([thing]) if display_id else thing)
+        return things[-1] if display_id else None
+
+    monkeypatch.setattr(figures, "display", display)
+    return things
+
+
+def rounds(tasks=("mnli", "reviews"), strategies=("bald", "random"), seeds=3, sizes=(10, 30, 100)) -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    rows = [
+        {"task": task, "strategy": strategy, "frozen": frozen, "seed": seed, "labelled": size}
+        | {"accuracy": rng.random(), "class_counts": [1, 2, 3] if task == "mnli" else [4, 5]}
+        for task in tasks
+        for strategy, frozen in zip(strategies, (0, -2), strict=False)
+        for seed in range(seeds)
+        for size in sizes
+    ]
+    return pd.DataFrame(rows)
+
+
+def curve_of(ax, x_values) -> dict:
+    """Colour → y of each curve with these x."""
+    lines = [line for line in ax.lines if list(line.get_xdata()) == list(x_values)]
+    return {to_rgb(line.get_color()): np.asarray(line.get_ydata(), float) for line in lines}
+
+
+def bars_of(container) -> np.ndarray:
+    """x, y, low and high of an errorbar, a row a point. Bars that are not there are nan."""
+    line, _, (bars,) = container.lines
+    ends = np.array([segment[:, 1] if len(segment) else [np.nan] * 2 for segment in bars.get_segments()])
+    return np.column_stack([line.get_xdata(), line.get_ydata(), ends])
+
+
+def legend_of(figure) -> list[str]:
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+# ---- files
+
+
+def test_png_svg_and_csv_carry_the_runs_and_the_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "commit", lambda: "c0ffee")
+    runs = pd.Series(["run-b", "run-a", "run-b"])
+    expected = {"commit": "c0ffee", "runs": ["run-a", "run-b"]}
+    figures.save_figure(figures.learning_curves(rounds()), "curves", tmp_path / "new", runs)
+    figures.save_table(rounds(), "values", tmp_path / "new", runs)
+    with Image.open(tmp_path / "new" / "curves.png") as image:
+        assert json.loads(image.text["Source"]) == expected
+    svg = ElementTree.parse(tmp_path / "new" / "curves.svg")
+    (source,) = svg.iter("{http://purl.org/dc/elements/1.1/}source")
+    assert json.loads(source.text) == expected
+    header, columns, *_ = (tmp_path / "new" / "values.csv").read_text("utf-8").splitlines()
+    assert json.loads(header.removeprefix("# ")) == expected
+    assert columns == "task,strategy,frozen,seed,labelled,accuracy,class_counts"
+    first = (tmp_path / "new" / "values.md").read_text("utf-8").splitlines()[0]
+    assert json.loads(re.fullmatch("<!-- (.*) -->", first)[1]) == expected
+
+
+def test_a_figure_that_is_saved_twice_is_the_same_file(tmp_path):
+    figures.style()
+    for folder in ("one", "two"):
+        figures.save_figure(figures.learning_curves(rounds()), "curves", tmp_path / folder, ["run"])
+    for kind in ("png", "svg"):
+        assert (tmp_path / "one" / f"curves.{kind}").read_bytes() == (tmp_path / "two" / f"curves.{kind}").read_bytes()
+
+
+def test_a_csv_has_all_digits(tmp_path):
+    table = pd.DataFrame({"task": ["a, b", 'the "c"'], "mean": [1 / 3, np.nan], "n": pd.array([1, None], "Int64")})
+    figures.save_table(table, "values", tmp_path, ["run"])
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "values.csv", comment="#").astype({"n": "Int64"}), table)
+
+
+# ---- Markdown
+
+
+def rendered(markdown: str) -> BeautifulSoup:
+    return BeautifulSoup(markdown2html(markdown), "html.parser")
+
+
+def cells(page: BeautifulSoup) -> list[list[str]]:
+    return [[cell.get_text() for cell in row.find_all("td")] for row in page.find_all("tr")[1:]]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "a | b || c",
+    "[x](javascript:alert(1))",
+    "![x](file:///etc/passwd)",
+    "<javascript:alert(1)>",
+    "`code` and ``more``",
+    "two\nlines\r\n\nand a paragraph",
+    "**bold** _it_ ~~no~~ __x__",
+    "# no title",
+    "&lt;b&gt; &amp; &#60;",
+    "$x^2$ and $$y$$",
+    "back\\slash \\| \\` \\\\",
+    "--- | ---",
+    "<!-- --> -->",
+    "[^1] [ref]: http",
+    "\\(x^2\\) and \\[y\\]",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_text_of_a_data_set_is_shown_as_it_is(text):
+    page = rendered(figures.markdown(pd.DataFrame({"first": [text, "x"], "bald": [0.25, 0.5]})))
+    assert cells(page) == [[" ".join(text.split()), "0.250"], ["x", "0.500"]]
+    assert {tag.name for tag in page.find_all()} == {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+@given(st.text("\\`*_{}[]()<>|$#~&!+-.:;='\"/^%@ \n\tax1", min_size=1).filter(lambda text: text.split()))
+def test_no_text_breaks_out_of_its_cell(text):
+    page = rendered(figures.markdown(pd.DataFrame({"first": [text], "last": ["end"]})))
+    assert cells(page) == [[" ".join(text.split()), "end"]]
+    assert {tag.name for tag in page.find_all()} <= {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+def test_numbers_are_rounded_names_written_out_and_missing_values_left_empty():
+    table = pd.DataFrame({"task": ["sst2", "reviews"], "strategy": ["bald", None], "mean": [2 / 3, np.nan]})
+    table["runs"] = pd.array([3, None], "Int64")
+    assert cells(rendered(figures.markdown(table, digits=2))) == [
+        ["SST-2", "BALD", "0.67", "3"],
+        ["reviews", "", "", ""],
+    ]
+
+
+@pytest.mark.parametrize(("how", "bold"), [("max", ["0.4", "0.9", "0.4"]), ("min", ["0.1", "0.4", "0.4"])])
+def test_the_best_value_of_each_task_is_bold(how, bold):
+    table = pd.DataFrame({"task": ["a", "b", "a", "b", "a"], "mean": [0.1, 0.4, 0.9, 0.4, np.nan], "other": 0.9})
+    page = rendered(figures.markdown(table, digits=1, best={"mean": how}))
+    assert [tag.get_text() for tag in page.find_all("strong")] == bold
+
+
+# ---- what notebooks show
+
+
+def test_the_index_names_files_that_the_notebooks_save(shown, tmp_path):
+    figures.show_index(tmp_path)
+    index = pd.read_csv(tmp_path / "00_index.csv", comment="#")
+    assert len(cells(rendered(shown[0].data))) == len(index)
+    for what, notebook, name in index.to_numpy():
+        kind = "table" if what.startswith("Table") else "figure"
+        source = "".join(json.loads((NOTEBOOKS / f"{notebook}.ipynb").read_text("utf-8")).__repr__())
+        assert re.search(rf"figures\.(save|show)_{kind}\([^)]*?{name}\b", source), f"{notebook} does not save {name}"
+    numbers = sorted(re.findall(r"^(Figure|Table) (\d)", "\n".join(index["in the paper"]), re.MULTILINE))
+    assert numbers == [("Figure", str(i)) for i in range(1, 7)] + [("Table", str(i)) for i in range(1, 5)]
+
+
+def test_the_protocol_is_shown_with_a_meaning_for_every_field(shown, tmp_path):
+    figures.show_protocol(Protocol(task="mnli"), tmp_path)
+    table = pd.read_csv(tmp_path / "00_protocol.csv", comment="#", dtype=str, keep_default_na=False).set_index("field")
+    assert list(table.index) == list(Protocol.__dataclass_fields__)
+    assert (table["value"]["samples"], table["value"]["task"]) == ("50", "mnli")
+    assert (table["meaning"].str.len() > 5).all()
+
+
+def test_an_answer_stands_where_it_was_announced(shown):
+    place = figures.Later()
+    figures.show_limits("Measured.", ["One.", "Two."])
+    place.show("**Answer.** Yes.")
+    announced, reading = shown
+    assert announced[-1].data == "**Answer.** Yes."
+    assert reading.data == "Measured.\n\n**Limits.**\n\n- One.\n- Two."
+
+
+# ---- drawings
+
+
+@pytest.mark.parametrize("by", ["strategy", "frozen"])
+def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
+    table = rounds()
+    figure = figures.learning_curves(table, by=by)
+    assert [ax.get_title() for ax in figure.axes] == ["MNLI", "reviews"]
+    for ax, task, chance in zip(figure.axes, ("mnli", "reviews"), (1 / 3, 1 / 2), strict=True):
+        some = table[table["task"] == task].groupby([by, "labelled"], sort=False)["accuracy"]
+        means = [list(curve) for _, curve in some.mean().groupby(level=0, sort=False)]
+        drawn = sorted(map(list, curve_of(ax, [10, 30, 100]).values()))
+        assert np.array(drawn) == pytest.approx(np.array(sorted(means)))
+        intervals = {round(end, 9) for _, values in some for end in bootstrap_interval(values)}
+        drawn = {round(y, 9) for band in ax.collections for path in band.get_paths() for y in path.vertices[:, 1]}
+        assert intervals <= drawn
+        assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [chance]
+    names = ["BALD", "random"] if by == "strategy" else ["F = -2", "F = 0"]
+    assert sorted(legend_of(figure)) == sorted([*names, "chance"])
+
+
+def test_a_strategy_has_one_colour_in_all_figures():
+    figure = figures.learning_curves(rounds())
+    for ax in figure.axes:
+        assert set(curve_of(ax, [10, 30, 100])) == {to_rgb(figures.COLOURS[name]) for name in ("bald", "random")}
+    assert len({to_rgb(colour) for colour in figures.COLOURS.values()}) == len(figures.COLOURS)
+
+
+@pytest.fixture(params=[3, 1], ids=["three runs", "one run"])
+def differences(request) -> pd.DataFrame:
+    rows = [(task, strategy, x) for task in ("mnli", "sst2") for strategy in ("bald", "entropy") for x in (10, 30)]
+    table = pd.DataFrame(rows, columns=["task", "strategy", "labelled"])
+    table["mean"] = np.linspace(-0.1, 0.2, len(table))
+    wide = 0.05 if request.param == 3 else np.nan
+    return table.assign(low=table["mean"] - wide, high=table["mean"] + 2 * wide, runs=request.param)
+
+
+def test_differences_are_points_with_their_intervals(differences):
+    figure = figures.differences(differences, "labelled", by="strategy")
+    for ax, task in zip(figure.axes, ("mnli", "sst2"), strict=True):
+        assert 0 in [line.get_ydata()[0] for line in ax.lines if len(set(line.get_ydata())) == 1]
+        for container, strategy in zip(ax.containers, ("bald", "entropy"), strict=True):
+            some = differences[(differences["task"] == task) & (differences["strategy"] == strategy)]
+            drawn = bars_of(container)
+            assert drawn[:, 0] == pytest.approx(some["labelled"].to_numpy(), abs=1)
+            assert drawn[:, 1:] == pytest.approx(some[["mean", "low", "high"]].to_numpy(), nan_ok=True)
+            assert same_color(container.lines[0].get_color(), figures.COLOURS[strategy])
+    assert legend_of(figure) == ["BALD", "entropy"]
+
+
+def test_differences_without_levels_stand_at_their_place(differences):
+    some = differences[differences["strategy"] == "bald"]
+    figure = figures.differences(some, "labelled")
+    for ax, task in zip(figure.axes, ("mnli", "sst2"), strict=True):
+        expected = some[some["task"] == task][["labelled", "mean", "low", "high"]]
+        assert bars_of(ax.containers[0]) == pytest.approx(expected.to_numpy(), nan_ok=True)
+
+
+def test_the_right_panel_of_data_sizes_ends_at_a_tenth_of_each_tasks_rows():
+    small, large = rounds(("reviews",), sizes=(4, 10, 100)), rounds(("mnli",), sizes=(10, 90, 100, 1000))
+    table = pd.concat([small, large])
+    left, right = figures.data_size(table, 0.1).axes
+    for ax, sizes in ((left, [(4, 10, 100), (10, 90, 100, 1000)]), (right, [(4, 10), (10, 90, 100)])):
+        for task, x in zip(("reviews", "mnli"), sizes, strict=True):
+            (drawn,) = curve_of(ax, x).values()
+            some = table[(table["task"] == task) & table["labelled"].isin(x)]
+            assert drawn == pytest.approx(some.groupby("labelled")["accuracy"].mean().to_numpy())
+
+
+def test_the_spread_is_drawn_as_it_is_in_the_table():
+    table = pd.DataFrame({"task": ["a", "a", "b", "b"], "labelled": [10, 100] * 2, "deviation": [0.1, 0.2, 0.3, 0.4]})
+    (ax,) = figures.spread(table).axes
+    assert sorted(map(list, curve_of(ax, [10, 100]).values())) == [[0.1, 0.2], [0.3, 0.4]]
+
+
+NAMES = ["embeddings", "encoder 0", "encoder 1", "convolution 3", "batch norm", "output"]
+
+
+def layers() -> pd.DataFrame:
+    frame = pd.DataFrame({"layer": NAMES, "number": [pd.NA, 0, 1, 2, pd.NA, 3]}).astype({"number": "Int64"})
+    frame["part"] = ["encoder"] * 3 + ["decoder"] * 3
+    runs = []
+    for i, strategy in enumerate(("bald", "bald", "random", "random")):
+        mean = np.array([9e-5, 0, 2e-5, 3e-4, 9e-4, 5e-4]) * (1 + i)
+        runs.append(frame.assign(strategy=strategy, seed=i % 2, mean=mean, variance=(mean / 2) ** 2))
+    return pd.concat(runs, ignore_index=True)
+
+
+def test_parameter_change_has_a_point_for_each_numbered_layer_and_a_red_line_after_the_encoder():
+    table = layers()
+    figure = figures.parameter_change(table)
+    assert [ax.get_title() for ax in figure.axes] == ["BALD", "random"]
+    for ax, strategy in zip(figure.axes, ("bald", "random"), strict=True):
+        some = table[(table["strategy"] == strategy) & table["layer"].isin(["encoder 1", "convolution 3", "output"])]
+        means = some.groupby("number")[["mean", "variance"]].mean()
+        deviation = means["variance"] ** 0.5
+        expected = [means.index, means["mean"], means["mean"] - deviation, means["mean"] + deviation]
+        assert bars_of(ax.containers[0]) == pytest.approx(np.column_stack(expected).astype(float))
+        assert [(text.get_position()[0], text.get_text()) for text in ax.texts] == [(0, "0")]  # a frozen layer
+        (red,) = [line for line in ax.lines if line.get_color() == "red"]
+        assert list(red.get_xdata()) == [1.5, 1.5]
+        assert ax.get_yscale() == "log"
+        assert all(ax.get_ylim()[0] < low for low in means["mean"])
+
+
+def test_layer_differences_are_points_with_their_intervals():
+    table = layers().dropna(subset="number").drop_duplicates("layer").assign(mean=[0.0, -3.0, 1.0, 2.0])
+    table = table.assign(low=table["mean"] - 2, high=table["mean"] + 1)
+    (ax,) = figures.layer_differences(table).axes
+    expected = table[["number", "mean", "low", "high"]].to_numpy(float)
+    assert bars_of(ax.containers[0]) == pytest.approx(expected)
+    assert [list(line.get_xdata()) for line in ax.lines if line.get_color() == "red"] == [[1.5, 1.5]]
+
+
+def test_class_counts_are_bars_of_the_mean_over_runs():
+    rows = [
+        (task, strategy, seed, round_, name, 10 * round_ + len(name) + seed + 3 * (strategy == "bald"))
+        for task, names in (("mnli", ["a", "bb", "ccc"]), ("sst2", ["x", "yy"]))
+        for strategy in ("bald", "random")
+        for seed in (0, 1)
+        for round_ in (0, 1)
+        for name in names
+    ]
+    counts = pd.DataFrame(rows, columns=["task", "strategy", "seed", "round", "class", "rows"])
+    figure = figures.class_counts(counts)
+    assert [ax.get_title() for ax in figure.axes] == ["MNLI, BALD", "SST-2, BALD", "MNLI, random", "SST-2, random"]
+    for ax, (strategy, task) in zip(
+        figure.axes, [(s, t) for s in ("bald", "random") for t in ("mnli", "sst2")], strict=True
+    ):
+        some = counts[(counts["task"] == task) & (counts["strategy"] == strategy)]
+        means = some.groupby(["class", "round"])["rows"].mean()
+        drawn = {
+            (text.get_text(), round_): bar.get_height()
+            for text, container in zip(ax.get_legend().get_texts(), ax.containers, strict=True)
+            for round_, bar in enumerate(container)
+        }
+        assert drawn == means.to_dict()
+
+
+def test_overlap_has_a_point_for_each_row_and_the_mean_of_each_fifth():
+    rng = np.random.default_rng(1)
+    pool = pd.DataFrame({"class": ["x"] * 50 + ["y"] * 30, "overlap": rng.random(80), "bald": rng.random(80)})
+    figure = figures.overlap(pool)
+    for ax, name in zip(figure.axes, "xy", strict=True):
+        some = pool[pool["class"] == name].sort_values("overlap")
+        points = ax.collections[0].get_offsets().data
+        assert sorted(map(tuple, points)) == sorted(map(tuple, some[["overlap", "bald"]].to_numpy()))
+        fifths = np.array_split(some[["overlap", "bald"]].to_numpy(), 5)
+        assert ax.lines[0].get_xydata() == pytest.approx(np.array([fifth.mean(0) for fifth in fifths]))
+
+
+def test_settings_are_points_with_their_intervals():
+    names = ["random", "warm restart", "entropy"]
+    table = pd.DataFrame({"task": ["mnli"] * 3 + ["sst2"] * 3, "setting": names * 2, "mean": np.linspace(-0.2, 0.3, 6)})
+    table = table.assign(low=table["mean"] - 0.1, high=table["mean"] + 0.2)
+    figure = figures.settings(table, "BALD")
+    for ax, task in zip(figure.axes, ("mnli", "sst2"), strict=True):
+        some = table[table["task"] == task]
+        line, _, (bars,) = ax.containers[0].lines
+        assert list(line.get_xdata()) == some["mean"].tolist()
+        ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+        assert ends == pytest.approx(some[["low", "high"]].to_numpy())
+        assert [text.get_text() for text in ax.get_yticklabels()] == names
+
+
+def test_shared_picks_are_means_over_runs():
+    rows = [
+        ("mnli", seed, samples, samples / 100 / (1 + seed), samples / 200)
+        for seed in (0, 1)
+        for samples in (5, 50, 100)
+    ]
+    shared = pd.DataFrame(rows, columns=["task", "seed", "samples", "between_draws", "with_largest"])
+    figure = figures.shared_picks(shared)
+    drawn = list(curve_of(figure.axes[0], [5, 50, 100]).values())
+    means = shared.groupby("samples")[["between_draws", "with_largest"]].mean().to_numpy().T
+    assert np.array(drawn) == pytest.approx(means)
+    assert legend_of(figure) == ["S and another S", "S and another 100", "the paper's S"]
+
+
+def test_reliability_and_risk_are_drawn_as_they_are():
+    points = pd.DataFrame({"task": "mnli", "prediction": ["one", "one", "mean", "mean"], "confidence": [0.4, 0.6] * 2})
+    points["accuracy"] = [0.3, 0.7, 0.5, 0.9]
+    drawn = figures.reliability(points).axes[0].lines[1:]
+    assert [line.get_xydata().tolist() for line in drawn] == [[[0.4, 0.3], [0.6, 0.7]], [[0.4, 0.5], [0.6, 0.9]]]
+    curves = pd.DataFrame(
+        {"task": "mnli", "rule": list("aabbcc"), "coverage": [0.5, 1] * 3, "risk": [1, 2, 3, 2, 0, 2]}
+    )
+    drawn = figures.risk_coverage(curves).axes[0].lines
+    assert [list(line.get_ydata()) for line in drawn] == [[1, 2], [3, 2], [0, 2]]
+    assert all(list(line.get_xdata()) == [0.5, 1] for line in drawn)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stochastic"),
+    [
+        ({}, ["hidden", "output"]),
+        ({"mc_dropout": "decoder"}, ["hidden", "output"]),
+        ({"decoder": "linear"}, ["output"]),
+    ],
+)
+def test_the_architecture_has_the_shapes_and_parameters_of_the_model(changes, stochastic, tiny_protocol):
+    classifier = outline(tiny_protocol(**changes), num_labels=3)
+    figure = figures.architecture({"title": classifier})
+    (ax,) = figure.axes
+    texts = [text for text in ax.texts if text.get_text()]
+    written = "\n".join(text.get_text() for text in texts)
+    number = {name: sum(p.numel() for p in module.parameters()) for name, module in classifier.named_modules()}
+    assert ax.get_title() == f"title\n{number['']:,} parameters"
+    assert f"4 encoder layers, width 32, 2 heads\n{number['encoder.bert.encoder.layer.0']:,} parameters each" in written
+    counts = [int(count.replace(",", "")) for count in re.findall(r"([\d,]+) parameters(?! each)", written)]
+    assert sum(counts) == number[""] - 4 * number["encoder.bert.encoder.layer.0"]
+    for module in classifier.decoder.children():
+        if hasattr(module, "weight"):
+            assert " × ".join(map(str, module.weight.shape)) in written
+    light = figures._light(figures.ORANGE)
+    orange = [text.get_text() for text in texts if same_color(text.get_bbox_patch().get_facecolor(), light)]
+    assert all(any(text.startswith(name) for text in orange) for name in stochastic)
+    assert not any("encoder" in text or "embeddings" in text for text in orange)
+    assert not any("convolution" in text for text in orange)
