@@ -15,6 +15,8 @@ LOST = 5  # schedulers that a sweep survives
 SETTINGS = {
     "distributed.scheduler.allowed-failures": DEATHS,
     "distributed.scheduler.worker-saturation": 1.0,  # no run waits at a worker, to be suspected of its death
+    # Dask's 64 KiB gives memory back after every layer, to ask for it again: half as much time once more
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**32,
 }
 
 
