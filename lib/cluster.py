@@ -17,6 +17,7 @@ SETTINGS = {
     "distributed.scheduler.worker-saturation": 1.0,  # no run waits at a worker, to be suspected of its death
     # Dask's 64 KiB gives memory back after every layer, to ask for it again: half as much time once more
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**32,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,  # else fixed at 128 KiB
 }
 
 
