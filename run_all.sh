@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up on a fresh machine, then runs the notebooks (./run_all.sh --help) or the tests (./run_all.sh test).
 set -euo pipefail
+unset PYTHONDONTWRITEBYTECODE # else every kernel and worker compiles all packages again, for ten seconds
 
 caller=$PWD
 cd -P "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
