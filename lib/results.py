@@ -209,12 +209,13 @@ class Run:
             _write_json(self.folder / "DONE", checksums)
 
 
-def load(table: str, protocols: list[Protocol], store=STORE, columns=IDENTITY) -> pd.DataFrame:
+def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> pd.DataFrame:
     """One tidy table of the finished rounds of these runs, from the store alone.
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
     layer), "pool" (a row a round and pool row: score, BALD, entropy, prediction), "validation" or "timings". `columns`
-    are fields of Protocol that are put in front, after `run`. Every file is checked against its checksum.
+    are fields of Protocol that are put in front, after `run`. store: a folder; empty: results/ of the checkout. Every
+    file is checked against its checksum.
 
     A run whose last attempt failed is left out: `lib.sweep.sweep` has said so. Raises StudyError if another run is not
     in the store, DamagedRun if a file was altered.
@@ -222,7 +223,8 @@ def load(table: str, protocols: list[Protocol], store=STORE, columns=IDENTITY) -
     if table not in TABLES:
         raise StudyError(f"table={table!r} is not known: choose one of {', '.join(TABLES)}")
     frames = []
-    for run in dict.fromkeys(Run(p, Path(store)) for p in protocols):
+    store = Path(store or STORE)
+    for run in dict.fromkeys(Run(p, store) for p in protocols):
         if run.failure:
             continue
         if not run.done:

@@ -195,3 +195,10 @@ def test_a_run_that_is_not_there_is_refused_with_its_state(tiny_protocol, whole,
         load("rounds", [tiny_protocol(), tiny_protocol(seed=5)], whole)
     with refused("partial", str(partial)):
         load("rounds", [tiny_protocol()], partial)
+
+
+def test_no_store_is_the_checkouts_own(tiny_protocol, tmp_path, monkeypatch):
+    """Notebooks pass on an empty parameter."""
+    run(tiny_protocol(rounds=0), tmp_path)
+    monkeypatch.setattr(results, "STORE", tmp_path)
+    assert len(results.load("layers", [tiny_protocol(rounds=0)], "")) > 0
