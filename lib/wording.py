@@ -143,12 +143,12 @@ def say_settings(differences: pd.DataFrame, quantity: str, minus: str) -> str:
         said = [f"{named(row['setting'])} {_verb(row)} {quantity} ({_signed(row)})" for _, row in clear.iterrows()]
         rest = some.drop(clear.index).sort_values("mean")
         if len(rest):
-            ends = [
-                f"{row['mean']:+.3f} ({named(row['setting'])})".replace("-", "−")
-                for _, row in rest.iloc[[0, -1]].iterrows()
-            ]
-            why = SINGLE if rest["low"].isna().all() else "with intervals that include zero"
+            ends = {row["setting"]: f"{row['mean']:+.3f}".replace("-", "−") for _, row in rest.iloc[[0, -1]].iterrows()}
+            span = " to ".join(f"{mean} ({named(setting)})" for setting, mean in ends.items())
+            known = rest["low"].notna()
+            why = "with intervals that include zero" if known.any() else SINGLE
+            why += " or without any" if known.any() and not known.all() else ""
             others = "the other settings" if said else "all settings"
-            said.append(f"{others} differ from {named(minus)} by {ends[0]} to {ends[1]}, {why}")
+            said.append(f"{others} differ from {named(minus)} by {span}, {why}")
         parts.append(f"on {named(task)}, {'; '.join(said)}")
     return f"{_capital(quantity)}: {'. '.join(parts)}."
