@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lib import wording
 from lib.model import outline
+from lib.protocol import named
 
 FINITE = st.floats(-1, 1, allow_subnormal=False)
 INTERVALS = st.tuples(FINITE, FINITE, FINITE).map(sorted)
@@ -164,6 +165,80 @@ def test_a_task_without_pairs_or_without_correlation_has_no_sentence_about_overl
         assert sentence.startswith("On reviews, BALD raises the gap")
         assert "overlap" not in sentence
         assert "nan" not in sentence
+
+
+SETTINGS = ["warm restart", "entropy", "batchbald"]
+
+
+@given(differences({"setting": SETTINGS}), st.sets(st.integers(0, 8)))
+def test_settings_with_a_clear_difference_are_named_and_the_others_lie_between_two_ends(table, single):
+    alone = table.index.isin(list(single))
+    table.loc[alone, ["low", "high"]] = np.nan
+    table.loc[alone, "runs"] = 1
+    opening, rest = wording.say_settings(table, "the accuracy", "bald").split(": ", 1)
+    assert opening == "The accuracy"
+    for (task, some), part in zip(table.groupby("task", sort=False), re.split(r"\. (?=on )", rest), strict=True):
+        assert part.startswith(f"on {TASKS[task]}, ")
+        clear = [row for row in some.to_dict("records") if expected_verb(row) != SEVERAL[2]]
+        others = [row for row in some.to_dict("records") if expected_verb(row) == SEVERAL[2]]
+        said = part.removeprefix(f"on {TASKS[task]}, ").split("; ")
+        assert len(said) == len(clear) + bool(others)
+        for row, text in zip(clear, said, strict=False):
+            assert text.startswith(f"{named(row['setting'])} {expected_verb(row)} the accuracy (")
+            assert numbers(text) == written(row)
+        if others:
+            assert said[-1].startswith(("the other" if clear else "all") + " settings differ from BALD by ")
+            means = sorted(row["mean"] for row in others)
+            ends = [written({"mean": mean, "low": np.nan})[0] for mean in (means[0], means[-1])]
+            assert NUMBERS.findall(said[-1]) == (ends if len(others) > 1 else ends[:1])
+            unknown = [np.isnan(row["low"]) for row in others]
+            assert (SINGLE in said[-1]) == all(unknown)
+            assert ("include zero" in said[-1]) == (not all(unknown))
+            assert ("without any" in said[-1]) == (any(unknown) and not all(unknown))
+
+
+def test_shared_picks_in_words_are_means_over_runs():
+    rows = [
+        ("sst2", seed, S, share)
+        for seed, shares in enumerate(((0.2, 0.5, 0.9), (0.4, 0.5, 1.0)))
+        for S, share in zip((5, 50, 1000), shares, strict=True)
+    ]
+    shared = pd.DataFrame(rows, columns=["task", "seed", "samples", "between_draws"])
+    two, one = wording.say_samples(shared), wording.say_samples(shared[shared["seed"] == 0])
+    assert "SST-2" in two
+    assert "30% with S = 5, 50% with S = 50, 95% with S = 1000 (mean over 2 runs)" in two
+    assert "20% with S = 5, 50% with S = 50, 90% with S = 1000 (1 run)" in one
+
+
+def test_noise_in_words_has_the_numbers_of_its_table():
+    rows = [("mnli", "float32, unguarded", -3.2e-7, 4.5e-8, 0.41), ("mnli", "this study's BALD", 0.0, 0.0, 0.0)]
+    noise = pd.DataFrame(rows, columns=["task", "computed as", "lowest", "highest", "share below 0"])
+    sentence = wording.say_noise(noise)
+    for text in ("MNLI", "-3.2e-07 to 4.5e-08", "41% of them negative", "between 0 and 0"):
+        assert text in sentence
+
+
+VERDICTS = ["supported", "not supported", "inconclusive", "no runs"]
+
+
+@given(st.lists(st.sampled_from(VERDICTS), max_size=9))
+def test_claims_are_counted_by_their_verdict(verdicts):
+    names = [f"claim {i}" for i in range(len(verdicts))]
+    ledger = pd.DataFrame({"claim": names, "task": "sst2", "verdict": verdicts}, dtype=str)
+    sentence = wording.say_claims(ledger)
+    by = {
+        verdict: [name for name, said in zip(names, verdicts, strict=True) if said == verdict] for verdict in VERDICTS
+    }
+    assert (f"{len(by['no runs'])} have no runs in the store yet." in sentence) == bool(by["no runs"])
+    measured = len(names) - len(by["no runs"])
+    assert (f"Of {measured} claims measured" in sentence) == bool(measured)
+    for verdict in ("supported", "not supported"):
+        listed = "; ".join(f"{name} (SST-2)" for name in by[verdict])
+        assert bool(re.search(rf"[ ,]{len(by[verdict])} {verdict}: {re.escape(listed)}\.", sentence)) == bool(
+            by[verdict]
+        )
+    assert bool(re.search(rf"{len(by['inconclusive'])} inconclusive\b", sentence)) == bool(by["inconclusive"])
+    assert not any(name in sentence for name in by["inconclusive"] + by["no runs"])
 
 
 @pytest.mark.parametrize("decoder", ["cnn", "linear"])
