@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -532,6 +533,20 @@ def test_a_notebook_can_do_with_one_task_of_single_sentences_or_one_seed(name, s
     answer = "\n".join(thing.data for thing in shown if isinstance(getattr(thing, "data", None), str))
     assert "in a single run and so with unknown certainty" in answer
     assert "One seed: nothing is known about the spread between runs" in answer
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name[:2] in ("02", "03", "04", "05")])
+def test_a_notebook_does_without_a_run_that_failed_and_says_so(name, study, tmp_path, no_model, monkeypatch, capsys):
+    store = tmp_path / "results"
+    shutil.copytree(study.results, store)
+    (failing,) = store.glob(f"{TASK}-bald-F0-seed1-*")
+    shutil.rmtree(failing)
+    path = runner.NOTEBOOKS / f"{name}.ipynb"
+    names, shown = run_here(path, study.values(path, results=str(store), output=str(tmp_path)), monkeypatch)
+    assert re.search(rf"{failing.name} +0 AssertionError: a finished run", capsys.readouterr().err)
+    assert failing.name not in (tmp_path / f"{saved(path, 'show_table')[0]}.csv").read_text("utf-8")
+    assert "in a single run and so with unknown certainty" in names["sentence"]
+    assert any(names["sentence"] in str(getattr(thing, "data", "")) for thing in shown)
 
 
 # ---- how notebooks are written
