@@ -74,6 +74,20 @@ set_up() {
     fingerprint >"$environment/bert-bald.stamp"
 }
 
+# For the tests of the notebooks in JupyterLab, which are skipped without: tests/browser.py has the same names.
+install_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome google-chrome-stable chrome; do
+        command -v "$name" >/dev/null && return
+    done
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "Installing Chromium for the tests in JupyterLab, about half a minute (log: $log)"
+        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; } >>"$log" 2>&1 && return
+        echo "Chromium could not be installed"
+    fi
+    echo "No Chromium or Chrome on PATH: the tests in JupyterLab are skipped"
+}
+
 environment=$(find_environment)
 python=$(find_python)
 
@@ -98,6 +112,7 @@ python=$environment/bin/python
 
 if [ "${1:-}" = test ]; then
     shift
+    install_browser
     exec "$python" -m pytest "$@"
 fi
 exec "$python" -m lib run "$caller" "$@"

@@ -14,6 +14,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 import torch
+from browser import jupyterlab as jupyterlab  # a fixture
 from helpers import NLI, REAL_HUB, invented_splits, tiny_config, write_checkpoint, write_dataset
 from hypothesis import settings
 from transformers import BertConfig
