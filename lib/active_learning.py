@@ -62,7 +62,7 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
             masks = scoring.round_masks(classifier, protocol, round_)
             validation, metrics = scoring.evaluate(classifier, task.validation, evaluated, validation_prefix, masks)
             clock("evaluation")
-            features_NF, picked, scores, health, examined = None, [], None, {}, {}
+            features_NF, picked, scores, health, examined = None, [], {}, {}, {}
             if protocol.scores and round_ < protocol.rounds:
                 features_NF = uncertainty.pool_features(classifier, task.train, pool, pool_prefix)
             clock("encoding")
@@ -82,8 +82,7 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
                 "examined": examined,
                 "picked": [int(row) for row in picked],
             }
-            tables = {"layers": layers, "validation": validation} | ({} if scores is None else {"pool": scores})
-            record.write_round(round_, finished, clock.seconds, **tables)
+            record.write_round(round_, finished, clock.seconds, layers=layers, validation=validation, **scores)
         labelled = np.concatenate([labelled, finished["picked"]]).astype(np.int64)
         pool = np.setdiff1d(pool, labelled)
     if last is None:

@@ -3,7 +3,8 @@
     results/<task>-<strategy>-F<frozen>-seed<seed>-<key>/
         protocol.json           what the run is, and the fingerprints that its key is made of
         provenance.json         code, versions and machine it was computed with
-        round-00/ … round-09/   round.json, layers.parquet, pool.parquet, validation.parquet, timings.json
+        round-00/ … round-09/   round.json, layers.parquet, validation.parquet, timings.json and, if the pool is
+                                scored, pool.parquet and samples.parquet
         DONE                    checksums of all of it, written last
         failed.json             why the last attempt ended, if it failed; never beside a sound DONE
 
@@ -33,9 +34,9 @@ from lib.tasks import read_texts
 __all__ = ["ROOT", "STORE", "DamagedRun", "Run", "code_fingerprint", "commit", "load", "processor", "provenance"]
 
 STORE = ROOT / "results"
-SCHEMA = 2  # of the store: a run written under another schema is another run
+SCHEMA = 3  # of the store: a run written under another schema is another run
 
-TABLES = ("rounds", "layers", "pool", "validation", "timings")
+TABLES = ("rounds", "layers", "pool", "samples", "validation", "timings")
 IDENTITY = ("task", "strategy", "frozen", "seed")
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
@@ -213,7 +214,8 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     """One tidy table of the finished rounds of these runs, from the store alone.
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
-    layer), "pool" (a row a round and pool row: score, BALD, entropy, prediction), "validation" or "timings". `columns`
+    layer), "pool" (a row a round and pool row: score, BALD, entropy, prediction), "samples" (the sampled probabilities
+    and the features of the pool rows worth showing, see lib.scoring.sampled_rows), "validation" or "timings". `columns`
     are fields of Protocol that are put in front, after `run`. store: a folder; empty: results/ of the checkout. Every
     file is checked against its checksum.
 

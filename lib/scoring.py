@@ -70,18 +70,21 @@ def number_of(masks: dict) -> int:
 
 
 def acquire(classifier: Classifier, features_NF, masks, pool, protocol: Protocol, round_: int):
-    """Q rows of the pool, best first; the scores of all pool rows; and the health of the scores."""
+    """Q rows of the pool, best first; the tables `pool` and `samples` of the scores; and the health of the scores.
+
+    A strategy that makes no stochastic pass has neither scores nor tables.
+    """
     rng = protocol.generator("picks", round_)
     if protocol.strategy == "random":
         scores_N = acquisition.random(len(pool), protocol.generator("random", round_))
-        return pool[acquisition.highest(scores_N, protocol.query, rng)], None, {}
+        return pool[acquisition.highest(scores_N, protocol.query, rng)], {}, {}
 
     def log_probs_of(positions) -> torch.Tensor:
         pieces = uncertainty.chunks(classifier, features_NF[torch.from_numpy(positions)], protocol.samples)
         return torch.cat([uncertainty.sample_log_probs(classifier, piece, masks) for piece in pieces], dim=1)
 
     scored = score(classifier, features_NF, masks, protocol.strategy)
-    picked = pool[acquisition.pick(protocol.strategy, scored["score"], protocol.query, rng, log_probs_of)]
+    picks = acquisition.pick(protocol.strategy, scored["score"], protocol.query, rng, log_probs_of)
     health = acquisition.health(scored["score"], protocol.query)
     health |= {
         "smallest_raw_bald": float(scored["raw_bald"].min()),
@@ -96,7 +99,29 @@ def acquire(classifier: Classifier, features_NF, masks, pool, protocol: Protocol
             "prediction": scored["mean_log_probs"].argmax(1).astype(np.int8),
         }
     )
-    return picked, table, health
+    shown = worth_showing(scored["score"], picks, protocol.query)
+    samples = sampled_rows(pool[shown], log_probs_of(shown), features_NF[torch.from_numpy(shown)])
+    return pool[picks], {"pool": table, "samples": samples}, health
+
+
+def worth_showing(scores_N, picks, query: int) -> np.ndarray:
+    """Positions of the rows that a reader may want to see closely: 2 Q highest scores, Q lowest, and all picks."""
+    ascending = np.argsort(scores_N, kind="stable")
+    return np.unique(np.concatenate([ascending[:query], ascending[-2 * query :], picks]))
+
+
+def sampled_rows(rows, log_probs_SMC, features_MF) -> pd.DataFrame:
+    """What the explorer shows of M rows, in float16: row, probabilities (S × (C - 1), flat), features (F).
+
+    The probability of the last class is what is left to one. A row takes 2 (S (C - 1) + F) bytes: about 0.5 kB with
+    S = 50 and the CNN decoder's F = 192, so 45 to 55 kB a round of the quick profile (Q = 30), 150 to 180 kB of the
+    paper's (Q = 100).
+    """
+    probs_MSC = log_probs_SMC.exp().transpose(0, 1)[..., :-1]
+    probabilities, features = (part.flatten(1).half().cpu().numpy() for part in (probs_MSC, features_MF))
+    return pd.DataFrame(
+        {"row": rows.astype(np.int32), "probabilities": list(probabilities), "features": list(features)}
+    )
 
 
 def examine(classifier: Classifier, features_NF, rows: Rows, pool, protocol: Protocol) -> dict:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from helpers import ROOT, refused, stopped_before, stored
 
-from lib import active_learning, results, uncertainty
+from lib import acquisition, active_learning, results, uncertainty
 from lib.active_learning import run
 from lib.model import build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
@@ -111,6 +111,26 @@ def test_random_scores_nothing_and_ignores_the_number_of_samples(finished):
     assert results.load("pool", [protocol], store).empty
     _, other, _ = finished(strategy="random", samples=3)
     assert other["picked"].tolist() == rounds["picked"].tolist()
+
+
+@pytest.mark.parametrize("strategy", ["bald", "powerbald"])
+def test_samples_of_the_rows_worth_showing_are_stored(strategy, finished):
+    """The highest and lowest scores and all picks, with the passes that their scores were made of."""
+    protocol, rounds, store = finished(task="snli", strategy=strategy)
+    pool, samples = (results.load(table, [protocol], store) for table in ("pool", "samples"))
+    for round_, picked in enumerate(rounds["picked"][: protocol.rounds]):
+        scored, shown = (table[table["round"] == round_].set_index("row") for table in (pool, samples))
+        ranked = scored["score"].sort_values().index
+        assert set(shown.index) == {*ranked[-2 * protocol.query :], *ranked[: protocol.query], *picked}
+        assert shown.index.is_monotonic_increasing
+        for row, kept in shown.iterrows():
+            assert kept["probabilities"].dtype == kept["features"].dtype == np.float16
+            assert len(kept["features"]) == 3 * protocol.maps
+            probs_SC = kept["probabilities"].astype(float).reshape(protocol.samples, 2)
+            probs_SC = np.column_stack([probs_SC, 1 - probs_SC.sum(1)])
+            expected = acquisition.bald(torch.from_numpy(probs_SC).log()[:, None])
+            assert scored.loc[row, "bald"] == pytest.approx(float(expected), abs=2e-3)
+    assert results.load("samples", [finished(strategy="random")[0]], store).empty
 
 
 def test_random_may_be_given_all_training_rows(finished):
@@ -246,7 +266,7 @@ def test_two_processes_compute_the_same_bytes(tiny_protocol, tmp_path):
     run(protocol, tmp_path / "this")
     other, this = stored(tmp_path / "other"), stored(tmp_path / "this")
     assert other == this
-    assert sum(name.endswith((".json", ".parquet")) for name in this) == 1 + 3 * 3 + 2
+    assert sum(name.endswith((".json", ".parquet")) for name in this) == 1 + 3 * 3 + 2 * 2
 
 
 @pytest.mark.parametrize("restart", ["cold", "warm"])

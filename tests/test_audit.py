@@ -53,7 +53,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("file", ["round-01/round.json", "round-00/pool.parquet", "DONE"])
+@pytest.mark.parametrize("file", ["round-01/round.json", "round-00/samples.parquet", "DONE"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_file_is_one_line_and_costs_its_own_run_alone(damage, file, bald, copy, tiny_protocol, capsys):
     if (damage, file) in {("deleted", "DONE"), ("altered", "DONE")}:
@@ -118,7 +118,7 @@ def test_the_store_works_in_another_folder_and_the_committed_study_is_read_too(w
 
 def test_one_round_is_recomputed_and_equal_bit_for_bit(bald, capsys):
     assert audit.main(["verify", bald.name[:8], "--round", "0", "--results", str(bald.store)]) == 0
-    assert "4 files are equal bit for bit" in capsys.readouterr().out
+    assert "5 files are equal bit for bit" in capsys.readouterr().out
     assert audit.main(["verify", "--results", str(bald.store)]) == 0
     assert "sst2-random" in capsys.readouterr().out, "without a name it is the cheapest run"
 

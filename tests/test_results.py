@@ -167,10 +167,11 @@ def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
         "rounds": {"labelled", "accuracy", "loss", "class_counts", "picked", "health", "examined", "training_loss"},
         "layers": {"layer", "number", "part", "parameters", "mean", "variance"},
         "pool": {"row", "score", "bald", "entropy", "prediction"},
+        "samples": {"row", "probabilities", "features"},
         "validation": {"row", "label", "bald"} | {f"{kind}log_prob_{c}" for kind in ("", "mean_") for c in (0, 1)},
         "timings": {"training", "evaluation", "encoding", "acquisition", "examination"},
     }
-    rows = {"rounds": 3, "layers": 3 * 11, "pool": 50 + 45, "validation": 3 * 30, "timings": 3}
+    rows = {"rounds": 3, "layers": 3 * 11, "pool": 50 + 45, "samples": 15 + 15, "validation": 3 * 30, "timings": 3}
     for table in results.TABLES:
         frame = load(table, [tiny_protocol()], whole, columns=("task", "seed", "samples"))
         assert set(frame) == {"run", "task", "seed", "samples", "round"} | columns[table]
