@@ -1,12 +1,8 @@
 """Runs the numbered notebooks, for run_all.sh: python -m lib check|run|help CALLER_FOLDER [status] [OPTION]..."""
 
-import json
-import logging
 import os
 import signal
 import sys
-import tempfile
-import threading
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -14,18 +10,12 @@ from pathlib import Path
 
 from lib.command import HELP, OPTIONS, Command, UsageError, describe, plan, read_notebooks
 
-__all__ = ["KERNEL", "OPTIONS", "main", "plan", "read_notebooks"]
+__all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = CHECKOUT / "notebooks"
 EXECUTED = CHECKOUT / "executed"
-KERNEL = "bert-bald"
 WATCH = 2  # seconds between two looks at the store
-
-# as in lib.sweep, which takes seconds to import
-LOG = "BERT_BALD_LOG"
-SESSION = "BERT_BALD_SESSION"
-FAILURES = "application/x-bert-bald-failures+json"
 
 
 def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
@@ -104,21 +94,20 @@ def status(command: Command) -> int:
 
 
 def run(command: Command, executed: Path) -> int:
-    """Execute the notebooks one after the other; one that fails does not stop the others."""
+    """Compute what is missing of all runs that the notebooks need, then execute the notebooks, which draw them."""
     prepare_environment()
-    needed_runs(command)  # a mistake in the third notebook is said before the first is computed
+    from lib.execution import execute_all, failures_in
+
+    needed = needed_runs(command)  # a mistake in the third notebook is said before anything is computed
+    compute(command, needed)
     errors, failures = [], {}
-    with workers(command):
-        # 00 last: it sums up what the others left in the store
-        for path, values in sorted(command.jobs, key=lambda job: job[0].name.startswith("00")):
-            start = time.perf_counter()
-            with progress(path.stem):
-                error, message = execute(path, executed / path.name, values)
-            print(f"{path.stem}: {'failed after ' if error else ''}{time.perf_counter() - start:.0f} s", flush=True)
-            failures |= failures_in(executed / path.name)
-            if error:
-                errors.append(error)
-                print(f"{path.stem}: {message}; see {os.path.relpath(executed / path.name)}", file=sys.stderr)
+    for done in execute_all(command.jobs, executed, command.workers or os.cpu_count()):
+        name, seconds = done.source.stem, f"{done.seconds:.0f} s"
+        print(f"{name}: {'failed after ' if done.error else ''}{seconds}", flush=True)
+        failures |= failures_in(done.target)
+        if done.error:
+            errors.append(done.error)
+            print(f"{name}: {done.message}; see {os.path.relpath(done.target)}", file=sys.stderr)
     for name, failure in failures.items():
         print(f"run {name}, round {failure['round']}: {failure['error']}; see {failure['file']}", file=sys.stderr)
     if failures:
@@ -130,43 +119,27 @@ def run(command: Command, executed: Path) -> int:
     return 0
 
 
-def failures_in(notebook: Path) -> dict[str, dict]:
-    """Run → how it failed, as lib.sweep left it in the outputs of an executed notebook."""
-    try:
-        cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    return {failure["run"]: failure for one in data for failure in one.get(FAILURES, [])}
+def compute(command: Command, needed: list) -> None:
+    """All runs of all notebooks in one sweep: no worker waits for a notebook. Raises UsageError for a mistake.
 
+    What fails for another reason is in the store, and the notebooks say it.
+    """
+    from lib.sweep import follow
+    from lib.sweep import plan as plan_runs
 
-@contextmanager
-def progress(name: str):
-    """Print the lines that the sweeps of a notebook log while it runs."""
-    with tempfile.NamedTemporaryFile("r", encoding="utf-8", prefix="sweep-") as log:
-        os.environ[LOG] = log.name
-        ended = threading.Event()
-
-        def follow():
-            while not ended.wait(0.3):
-                show()
-
-        def show():
-            for line in log.read().splitlines():
-                print(f"{name}: {line}", flush=True)
-
-        thread = threading.Thread(target=follow, daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-            show()
+    runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}
+    missing = [run for run in runs.values() if not run.done]
+    with workers(command, bool(missing)):
+        mistakes = dict.fromkeys(outcome.error for outcome in follow(missing) if outcome.mistake)
+    if mistakes:
+        raise UsageError("; ".join(mistakes))
 
 
 def prepare_environment() -> None:
     """What kernels and workers inherit: one thread each, and this environment's kernel before any other."""
+    from lib.execution import KERNEL
+    from lib.sweep import SESSION
+
     kernel = Path(sys.prefix, "share", "jupyter", "kernels", KERNEL)
     if not kernel.is_dir():
         raise UsageError(f"no kernel {KERNEL!r} in {sys.prefix}: start with ./run_all.sh, which makes it")
@@ -175,12 +148,11 @@ def prepare_environment() -> None:
     os.environ[SESSION] = uuid.uuid4().hex
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # errors are told once, by run
 
 
 @contextmanager
-def workers(command: Command):
-    """The scheduler that the command names or the environment, else worker processes on this machine."""
+def workers(command: Command, needed: bool):
+    """The scheduler that the command names or the environment, else worker processes on this machine if needed."""
     from lib.cluster import ADDRESS, answers, local_cluster
 
     if command.scheduler:
@@ -191,41 +163,10 @@ def workers(command: Command):
         print(f"runs go to the Dask scheduler at {address}; progress: {answers(address)}", flush=True)
         yield
         return
-    with local_cluster(command.workers) as started:
+    with local_cluster(command.workers if needed else 0) as started:
         if started:
             print(started, flush=True)
         yield
-
-
-def execute(source: Path, target: Path, values: dict) -> tuple[str, str]:
-    """Run one notebook. Returns the class of the error that stopped it and a line about it, or twice ""."""
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-
-    kernel = {"kernel_name": KERNEL, "language": "python", "extra_arguments": ["--log-level=CRITICAL"]}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(source, target, values, cwd=CHECKOUT, progress_bar=False, **kernel)
-    except papermill.PapermillExecutionError as error:
-        lines = error.evalue.strip().splitlines() or [""]
-        return error.ename, lines[0] if error.ename == "StudyError" else f"{error.ename}: {lines[0]}"
-    except DeadKernelError:
-        mark_unfinished(target)
-        return "DeadKernelError", "its kernel died, perhaps for want of memory"
-    except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
-        return type(error).__name__, f"{type(error).__name__}: {lines[0]}"
-    return "", ""
-
-
-def mark_unfinished(path: Path) -> None:
-    """papermill saves every cell as completed when a kernel dies."""
-    import nbformat
-
-    notebook = nbformat.read(path, as_version=4)
-    note = nbformat.v4.new_markdown_cell("**The kernel died: this notebook did not finish.**")
-    notebook.cells.insert(0, note)
-    nbformat.write(notebook, path)
 
 
 if __name__ == "__main__":

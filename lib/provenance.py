@@ -2,14 +2,15 @@
 
 import hashlib
 import platform
+import shutil
 import subprocess
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
-
 ROOT = Path(__file__).resolve().parent.parent
+
+VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")  # of x86, the best first
 
 # the modules whose code decides a run's numbers
 CODE = (
@@ -64,11 +65,15 @@ def provenance() -> dict:
 
 @cache
 def processor() -> str:
-    """Name of the GPU if there is one, else of the CPU and its vector instructions."""
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    name = platform.processor() or platform.machine()
+    """Name of the GPU if there is one, else of the CPU and the best of its vector instructions that matter here."""
+    if shutil.which("nvidia-smi"):
+        import torch  # takes seconds: notebooks that only draw do without
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_name()
+    name, flags = platform.processor() or platform.machine(), ()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
-    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
+        facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        name, flags = facts.get("model name", name), facts.get("flags", "").split()
+    return ", ".join([name, *[flag for flag in VECTORS if flag in flags][:1]])

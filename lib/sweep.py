@@ -13,12 +13,11 @@ from IPython import get_ipython
 from IPython.display import display
 from tqdm.auto import tqdm
 
-from lib import active_learning, cluster, results
+from lib import cluster, results
 from lib.cluster import ADDRESS
 from lib.protocol import Protocol, StudyError
 from lib.results import DamagedRun, Run
 
-LOG = "BERT_BALD_LOG"  # environment: a file that gets one line a run
 SESSION = "BERT_BALD_SESSION"  # environment: sweeps of one session do not repeat a run that failed in it
 FAILURES = "application/x-bert-bald-failures+json"  # how a notebook's output tells the runner what failed
 
@@ -85,18 +84,21 @@ def cost(protocol: Protocol) -> int:
 
 
 def follow(runs: list[Run]) -> Iterator[Outcome]:
-    """Compute these runs, with one line each and an estimate of what is left."""
+    """Compute these runs, with one line each and an estimate of what is left; in a notebook with a bar."""
     if not runs:
         return
-    whole = sum(cost(run.protocol) for run in runs)
+    if get_ipython() is not None:
+        yield from tqdm(_outcomes(runs), total=len(runs), desc="runs", leave=False)
+        return
     left, start = {run.name: cost(run.protocol) for run in runs}, time.perf_counter()
-    _log(f"{len(runs)} runs to compute")
-    for outcome in tqdm(_outcomes(runs), total=len(runs), desc="runs", leave=False):
+    whole = sum(left.values())
+    print(f"{len(runs)} runs to compute", flush=True)
+    for outcome in _outcomes(runs):
         del left[outcome.run]
         elapsed = time.perf_counter() - start
         remaining = elapsed * sum(left.values()) / (whole - sum(left.values()))
         end = f"failed: {outcome.error}" if outcome.error else "done"
-        _log(f"{len(runs) - len(left)}/{len(runs)} {outcome.run} {end}; {say_time(remaining)} left")
+        print(f"{len(runs) - len(left)}/{len(runs)} {outcome.run} {end}; {say_time(remaining)} left", flush=True)
         yield outcome
 
 
@@ -126,6 +128,8 @@ class _Task:
 
 
 def _compute(run: Run, session: str) -> Outcome:
+    from lib import active_learning  # and torch, which takes seconds: nothing is computed when all is there
+
     try:
         active_learning.run(run.protocol, run.store)
     except DamagedRun as error:
@@ -175,9 +179,3 @@ def report(failed: list[Outcome]) -> None:
         return
     text = f"{len(failed)} runs are missing, because they failed:\n\n{table.to_string(index=False)}"
     display({"text/plain": text, FAILURES: table.to_dict("records")}, raw=True)
-
-
-def _log(line: str) -> None:
-    if os.environ.get(LOG):
-        with open(os.environ[LOG], "a", encoding="utf-8") as file:
-            file.write(line + "\n")

@@ -4,12 +4,15 @@ import hashlib
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from lib import sources
 from lib.protocol import StudyError, one_of
+
+if TYPE_CHECKING:  # it takes seconds to import, and texts are read without it
+    import torch
 
 NEAR_ZERO = 0.5  # reviews with a mean rating nearer to zero than this are left out
 
@@ -40,12 +43,12 @@ TASKS = {
 class Batch:
     """Some rows, packed end to end without padding."""
 
-    tokens_T: torch.Tensor  # token ids, int64
-    segments_T: torch.Tensor  # 0 for the first text, 1 for the second
-    positions_T: torch.Tensor  # place in the row
-    starts_B: torch.Tensor  # index in T of the first token, [CLS], of each row
+    tokens_T: "torch.Tensor"  # token ids, int64
+    segments_T: "torch.Tensor"  # 0 for the first text, 1 for the second
+    positions_T: "torch.Tensor"  # place in the row
+    starts_B: "torch.Tensor"  # index in T of the first token, [CLS], of each row
     lengths: np.ndarray  # tokens of each row
-    labels_B: torch.Tensor
+    labels_B: "torch.Tensor"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Rows:
 
     def batch(self, rows, device="cpu") -> Batch:
         """The rows of these numbers, packed in this order."""
+        import torch
+
         rows = np.asarray(rows)
         lengths = self.lengths_N[rows]
         starts = np.cumsum(lengths) - lengths

@@ -27,13 +27,13 @@ from helpers import refused
 from scipy import stats
 
 from lib import __main__ as runner
-from lib import active_learning, figures, results
+from lib import active_learning, execution, figures, results
 from lib.protocol import profile
 from lib.tasks import read_texts
 
 NOTEBOOKS = sorted(runner.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
-ENVIRONMENT = ("DASK_SCHEDULER_ADDRESS", "BERT_BALD_LOG", "BERT_BALD_SESSION", "JUPYTER_PATH", "OMP_NUM_THREADS")
+ENVIRONMENT = ("DASK_SCHEDULER_ADDRESS", "BERT_BALD_SESSION", "JUPYTER_PATH", "OMP_NUM_THREADS")
 QUICK = profile("quick")
 TASK = "editorials"  # pairs of three classes
 ASKED = {"tasks": TASK, "task": TASK, "runs": 2}
@@ -89,7 +89,7 @@ def study(tiny_encoder, tmp_path_factory) -> Study:
             patch.delenv(name)
         runner.prepare_environment()
         for path in sorted(NOTEBOOKS, key=lambda path: path.stem.startswith("00")):  # it sums up the others
-            made.errors[path.stem] = runner.execute(path, made.executed(path.stem), made.values(path))
+            made.errors[path.stem] = execution.execute(path, made.executed(path.stem), made.values(path))
     return made
 
 
