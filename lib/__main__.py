@@ -108,6 +108,10 @@ def run(command: Command, executed: Path) -> int:
         if done.error:
             errors.append(done.error)
             print(f"{name}: {done.message}; see {os.path.relpath(done.target)}", file=sys.stderr)
+    if command.html:
+        from lib.pages import write
+
+        print(f"pages: {os.path.relpath(write(executed))}", flush=True)
     for name, failure in failures.items():
         print(f"run {name}, round {failure['round']}: {failure['error']}; see {failure['file']}", file=sys.stderr)
     if failures:

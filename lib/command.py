@@ -15,6 +15,7 @@ OPTIONS = {
     "--workers": "N",
     "--results": "FOLDER",
     "--scheduler": "ADDRESS",
+    "--html": "",
     "--dry-run": "",
     "--watch": "",
 }
@@ -34,6 +35,7 @@ The first call sets up what they need: in .venv, or in the active environment if
   --workers N        processes that share the runs (default: one a GPU or a core); 1: none beside the notebook's own
   --scheduler ADDR   a Dask scheduler whose workers compute the runs, as DASK_SCHEDULER_ADDRESS does
   --results FOLDER   where finished runs are looked for and kept (default: results)
+  --html             then write the executed notebooks as pages that need no network: executed/<profile>/html/
   --dry-run          compute nothing; say of every run whether it is done, why not, and what it will cost
   --watch            with status: say it again whenever it changes, until all is done
   --help             print this
@@ -95,6 +97,7 @@ class Command:
     workers: int | None  # None: one a GPU or a core
     scheduler: str  # address of a Dask scheduler; empty: none
     watch: bool  # status, again and again
+    html: bool  # write pages after the run
     jobs: list[tuple[Path, dict]]  # notebook, parameter → value
 
 
@@ -106,6 +109,8 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         raise UsageError("--watch belongs to status: ./run_all.sh status --watch")
     if "--dry-run" in options and verb == "status":
         raise UsageError("--dry-run and status are two commands: choose one of them")
+    if "--html" in options and (verb == "status" or "--dry-run" in options):
+        raise UsageError("--html belongs to a run, which makes what the pages show: leave out status and --dry-run")
     chosen = choose(notebooks, options.get("--only"))
     profile = options.get("--profile", PROFILES[0])
     if profile not in PROFILES:
@@ -133,7 +138,8 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         values |= {name: convert(name, text, defaults[name]) for name, text in pairs if name in defaults}
         jobs.append((path, values))
     verb = "dry-run" if "--dry-run" in options else verb
-    return Command(verb, profile, None if workers is None else int(workers), scheduler, "--watch" in options, jobs)
+    workers = None if workers is None else int(workers)
+    return Command(verb, profile, workers, scheduler, "--watch" in options, "--html" in options, jobs)
 
 
 def parse(arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:

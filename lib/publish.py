@@ -1,7 +1,7 @@
 """Make the last run of a profile the committed study:  python -m lib.publish quick
 
-Copies executed/<profile>/ over notebooks/ (outputs and all, without papermill's own marks), figures/<profile>/ to
-figures/study/<profile>/, and the runs that those figures were made from to results/study/.
+Copies executed/<profile>/ over notebooks/ (outputs and all, without papermill's own marks and the state of widgets),
+figures/<profile>/ to figures/study/<profile>/, and the runs that those figures were made from to results/study/.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 
+from lib.pages import without_widgets
 from lib.results import ROOT, STORE
 
 PAPERMILLS_CELL = "injected-parameters"
@@ -36,7 +37,7 @@ def runs_of(figures: Path) -> set[str]:
 
 
 def without_papermill(path: Path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = without_widgets(nbformat.read(path, as_version=4))
     notebook.metadata.pop("papermill", None)
     notebook.cells = [cell for cell in notebook.cells if PAPERMILLS_CELL not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:

@@ -1,0 +1,204 @@
+"""What the explorer shows of runs, from the store and the texts alone: rows with their scores, ranks and neighbours."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib import results
+from lib.protocol import Protocol, StudyError
+from lib.qualitative import word_overlap
+from lib.results import Run
+from lib.tasks import Texts, read_texts
+
+NEVER = -1  # in the column `queried`: not queried in the whole run
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A finished run, read from the store. `pool` and `samples` are empty if its strategy makes no stochastic pass."""
+
+    run: Run
+    texts: Texts
+    rounds: pd.DataFrame  # a row a round: labelled, class_counts, picked, …
+    pool: dict[int, pd.DataFrame]  # round → row, score, bald, entropy, prediction of all rows of U
+    samples: dict[int, pd.DataFrame]  # round → probabilities and features, by row, of the rows worth showing
+
+    @cached_property
+    def queried(self) -> dict[int, int]:
+        """Row → the round after which it was acquired."""
+        return {row: round_ for round_, picked in enumerate(self.rounds["picked"]) for row in picked}
+
+    def picked(self, round_: int) -> set[int]:
+        """Rows acquired after this round."""
+        return set(self.rounds["picked"][round_]) if round_ < len(self.rounds) else set()
+
+    def picked_until(self, round_: int) -> set[int]:
+        return {row for row, when in self.queried.items() if when <= round_}
+
+    def label(self, row: int) -> str:
+        return self.texts.labels[self.texts.train[row][-1]]
+
+    def text(self, row: int) -> str:
+        """Both texts of a row, if it has two."""
+        return " ".join(self.texts.train[row][:-1])
+
+    def table(self, round_: int) -> pd.DataFrame:
+        """The pool as a round scored it, highest score first.
+
+        rank, row, score, bald, entropy, expected_entropy (the aleatoric part: entropy - BALD), label, prediction,
+        right, queried (a round, or NEVER), first, second.
+        """
+        pool = self.pool[round_]
+        rows = pool["row"].tolist()
+        queried = np.array([self.queried.get(row, NEVER) for row in rows])
+        read = [self.texts.train[row] for row in rows]
+        labels = np.array([one[-1] for one in read], int)
+        table = pd.DataFrame(
+            {
+                "rank": pool["score"].rank(method="min", ascending=False).astype(int),
+                **pool[["row", "score", "bald", "entropy"]],
+                "expected_entropy": (pool["entropy"] - pool["bald"]).clip(lower=0),
+                "label": labels,
+                "prediction": pool["prediction"].astype(int),
+                "right": labels == pool["prediction"],
+                "queried": queried,
+                # not pandas' own strings, which refuse lone surrogates
+                "first": pd.Series([one[0] for one in read], dtype=object),
+                "second": pd.Series([one[1] if len(one) == 3 else "" for one in read], dtype=object),
+            }
+        )
+        return table.sort_values("rank", kind="stable", ignore_index=True)
+
+    def score(self, round_: int, row: int) -> float | None:
+        """The score of a row in a round; None if it was not in the pool."""
+        pool = self.pool.get(round_)
+        if pool is None:
+            return None
+        place = pool["row"].searchsorted(row)  # rows are ascending
+        return float(pool["score"][place]) if place < len(pool) and pool["row"][place] == row else None
+
+    def last_score(self, round_: int, row: int) -> float | None:
+        """The score when the row was last in the pool, up to a round; None if it never was."""
+        return self.score(min(round_, self.queried.get(row, round_)), row)
+
+    def rank(self, round_: int, row: int) -> tuple[int, int] | None:
+        """Rank of a row by its score and the size of the pool in a round; None if it was not in the pool."""
+        score = self.score(round_, row)
+        scores = () if score is None else self.pool[round_]["score"].to_numpy()
+        return (int((scores > score).sum()) + 1, len(scores)) if len(scores) else None
+
+    def probabilities(self, round_: int, row: int) -> np.ndarray | None:
+        """probs_SC of a row in the round's stochastic passes; None if they are not stored."""
+        stored = self.samples.get(round_)
+        if stored is None or row not in stored.index:
+            return None
+        probs_SC = stored.at[row, "probabilities"].astype(float).reshape(-1, len(self.texts.labels) - 1)
+        return np.column_stack([probs_SC, np.clip(1 - probs_SC.sum(1), 0, 1)])
+
+    def neighbours(self, round_: int, row: int, number: int = 5) -> pd.DataFrame:
+        """The nearest of the rows whose features are stored: row, distance, overlap.
+
+        distance: Euclidean between the features that the stochastic passes start from, as a share of the median
+        distance of the row to all of them. overlap: share of words in both rows (Jaccard). Empty if not stored.
+        """
+        stored = self.samples.get(round_)
+        if stored is None or row not in stored.index or len(stored) < 2:
+            return pd.DataFrame(columns=["row", "distance", "overlap"])
+        features_MF = np.stack(stored["features"]).astype(float)
+        distances = np.linalg.norm(features_MF - features_MF[stored.index.get_loc(row)], axis=1)
+        others = pd.DataFrame({"row": stored.index, "distance": distances})
+        others = others[others["row"] != row]
+        others["distance"] /= others["distance"].median() or 1.0
+        nearest = others.nsmallest(number, "distance").astype({"row": int})
+        nearest["overlap"] = [word_overlap(self.text(row), self.text(other)) for other in nearest["row"]]
+        return nearest.reset_index(drop=True)
+
+
+def explore(given: Protocol | Run | Explored, store="") -> Explored:
+    """Read a finished run, without a model. store: where a protocol's run lies; empty: results/. Raises StudyError."""
+    if isinstance(given, Explored):
+        return given
+    if not isinstance(given, Protocol | Run):
+        raise StudyError(f"{given!r} is not a run: give a lib.protocol.Protocol or a lib.results.Run")
+    run = given if isinstance(given, Run) else Run(given, Path(store or results.STORE))
+    if run.failure:
+        raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.sweep.sweep first")
+    rounds, pool, samples = (results.load(table, [run.protocol], run.store) for table in ("rounds", "pool", "samples"))
+    texts = read_texts(run.protocol.task, run.protocol.hub)
+    return Explored(run, texts, rounds, by_round(pool), {k: s.set_index("row") for k, s in by_round(samples).items()})
+
+
+def by_round(table: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    if table.empty:
+        return {}
+    fields = ["run", *results.IDENTITY, "round"]
+    return {int(k): some.drop(columns=fields).reset_index(drop=True) for k, some in table.groupby("round")}
+
+
+def other_seeds(explored: Explored) -> list[Explored]:
+    """The finished runs in the same store that differ in nothing but their seed."""
+    run, found = explored.run, []
+    beginning = run.name.rpartition("-seed")[0]
+    for folder in sorted(run.store.glob(f"{beginning}-seed*/DONE")):
+        seed = re.match(r"seed(\d+)-", folder.parent.name.removeprefix(f"{beginning}-"))
+        if seed and int(seed[1]) != run.protocol.seed:
+            other = Run(dataclasses.replace(run.protocol, seed=int(seed[1])), run.store)
+            if other.name == folder.parent.name:
+                found.append(explore(other))
+    return found
+
+
+def pair(protocols: list[Protocol], store="") -> list[Run]:
+    """The first of these runs that has scores and, if there is one, the random run of its task and seed.
+
+    Runs that are not in the store are passed over. Raises StudyError if none is there.
+    """
+    there = [run for run in (Run(p, Path(store or results.STORE)) for p in protocols) if run.state in ("done", "stale")]
+    for run in there:
+        if run.protocol.scores:
+            wanted = dataclasses.replace(run.protocol, strategy="random")
+            return [run, *(other for other in there if other.protocol == wanted)]
+    raise StudyError("none of these runs is in the store with scores: compute them with lib.sweep.sweep first")
+
+
+# ---- two runs
+
+
+def check_comparable(first: Explored, second: Explored) -> None:
+    """Raises StudyError if the rows of two runs are not the same rows."""
+    if first.texts.fingerprint != second.texts.fingerprint:
+        raise StudyError(
+            f"{first.run.name} and {second.run.name} have other rows: give two runs of the same task and data"
+        )
+
+
+def compared(explored: Explored, round_: int) -> dict:
+    """What a run has picked until a round: rows of each class of T, and overlaps of words.
+
+    overlap: mean over the picks of the share of words that both texts of a row have (nan for single sentences).
+    closest: mean over the last batch of the largest share that a row has with another row of the batch.
+    """
+    last = min(round_ + 1, len(explored.rounds) - 1)
+    rows = [explored.texts.train[row] for row in explored.picked_until(round_)]
+    overlaps = [word_overlap(*texts) for *texts, _ in rows if len(texts) == 2]
+    return {
+        "labelled": int(explored.rounds["labelled"][last]),
+        "class_counts": explored.rounds["class_counts"][last],
+        "overlap": float(np.mean(overlaps)) if overlaps else np.nan,
+        "closest": closest([explored.text(row) for row in explored.picked(last - 1)]),
+    }
+
+
+def closest(texts: list[str]) -> float:
+    """Mean over texts of the largest word overlap with another one of them; nan for fewer than two."""
+    words = [set(re.findall(r"\w+", text.lower())) for text in texts]
+    largest = [
+        max((len(a & b) / (len(a | b) or 1) for j, b in enumerate(words) if j != i), default=np.nan)
+        for i, a in enumerate(words)
+    ]
+    return float(np.mean(largest)) if len(largest) > 1 else np.nan

@@ -1,0 +1,90 @@
+"""Which rows of a pool the explorer shows, and in which order."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import regex
+
+from lib.explorer.data import NEVER
+from lib.protocol import StudyError
+
+PATIENCE = 0.5  # seconds that a regular expression may take
+Found = Callable[[list[str]], list[bool]]  # texts of rows → which are found
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the rows shown have in common; the defaults keep all."""
+
+    label: int | None = None
+    right: bool | None = None  # whether the prediction is
+    queried: str = ""  # "now": after this round, "later", "never"
+    picked: str = ""  # of two runs until this round: "first" alone, "second" alone, "both" or "neither"
+    low: float = -np.inf  # score
+    high: float = np.inf
+    search: str = ""  # words that all must occur, or one regular expression
+    regular: bool = False
+
+
+def matching(table: pd.DataFrame, filters: Filters, round_: int, picks: tuple[set, set] = ((), ())) -> np.ndarray:
+    """matching_N: whether a row of Explored.table passes the filters. Raises StudyError for a wrong expression."""
+    kept = table["score"].between(filters.low, filters.high).to_numpy(copy=True)
+    if filters.label is not None:
+        kept &= (table["label"] == filters.label).to_numpy()
+    if filters.right is not None:
+        kept &= (table["right"] == filters.right).to_numpy()
+    if filters.queried:
+        queried = table["queried"].to_numpy()
+        kept &= {"now": queried == round_, "later": queried > round_, "never": queried == NEVER}[filters.queried]
+    if filters.picked:
+        first, second = (table["row"].isin(picked).to_numpy() for picked in picks)
+        sets = {"first": first & ~second, "second": second & ~first, "both": first & second}
+        kept &= (sets | {"neither": ~first & ~second})[filters.picked]
+    if filters.search.strip():
+        found = regular_expression(filters.search) if filters.regular else all_words(filters.search)
+        both = zip(table["first"].to_numpy()[kept], table["second"].to_numpy()[kept], strict=True)
+        kept[kept] = found([f"{first}\n{second}" for first, second in both])
+    return kept
+
+
+def all_words(search: str) -> Found:
+    words = search.lower().split()
+
+    def found(texts: list[str]) -> list[bool]:
+        return [all(word in text for word in words) for text in map(str.lower, texts)]
+
+    return found
+
+
+def regular_expression(search: str) -> Found:
+    """^ and $ are the ends of a text. An expression that takes too long is refused: `(a+)+$` would stop the kernel."""
+    try:
+        expression = regex.compile(search, regex.IGNORECASE | regex.MULTILINE)
+    except regex.error as error:
+        raise StudyError(f"{search!r} is not a regular expression ({error}): correct it, or search words") from None
+
+    def found(texts: list[str]) -> list[bool]:
+        end = time.monotonic() + PATIENCE
+        try:
+            return [matches(text, end - time.monotonic()) for text in texts]
+        except TimeoutError:
+            raise StudyError(f"{search!r} takes longer than {PATIENCE} s on these rows: make it simpler") from None
+
+    def matches(text: str, left: float) -> bool:
+        if left <= 0:
+            raise TimeoutError
+        return expression.search(text, timeout=left) is not None
+
+    return found
+
+
+def ordered(table: pd.DataFrame, kept: np.ndarray, column: str, descending: bool) -> np.ndarray:
+    """Positions in `table` of the rows kept, sorted by a column; rows that are equal stay in the order of rank."""
+    values = table[column].to_numpy()[kept]
+    if values.dtype == object:
+        values = pd.factorize(values, sort=True)[0]
+    order = np.argsort(-values.astype(float) if descending else values, kind="stable")
+    return np.flatnonzero(kept)[order]

@@ -1,0 +1,105 @@
+"""Executed notebooks as pages to open from a file, without network or kernel, and an index of all their figures."""
+
+import base64
+import html
+import io
+import re
+from pathlib import Path
+
+import nbformat
+
+from lib.command import UsageError
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+# what the lab template would load from the network: none of it is needed to read the page
+OFFLINE = """\
+{% extends 'lab/index.html.j2' %}
+{% block html_head_js %}{% endblock %}
+{% block html_head_js_mathjax %}{% endblock %}
+{% block html_head_js_mermaidjs %}{% endblock %}
+"""
+STYLE = """\
+:root { color-scheme: light dark; }
+body { font-family: system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
+figure { margin: 2rem 0; } img { max-width: 100%; background: white; } figcaption { margin-bottom: 0.5rem; }
+"""
+
+
+def write(executed: Path) -> Path:
+    """A page for each notebook in a folder of executed ones, in its subfolder html. → html/index.html
+
+    Raises UsageError if there is none.
+    """
+    notebooks = sorted(executed.glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks:
+        raise UsageError(f"{executed} holds no executed notebook: run them first")
+    folder = executed / "html"
+    folder.mkdir(exist_ok=True)
+    sections = []
+    for path in notebooks:
+        notebook = without_widgets(nbformat.read(path, as_version=4))
+        (folder / f"{path.stem}.html").write_text(page(notebook, path.stem), "utf-8")
+        sections.append(section(notebook, path.stem))
+    title = f"Notebooks and figures of the profile {executed.name}"
+    index = folder / "index.html"
+    index.write_text(
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
+        f"<style>{STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n{''.join(sections)}</body></html>\n",
+        "utf-8",
+    )
+    return index
+
+
+def without_widgets(notebook):
+    """The notebook as it reads without a kernel: where an output is a widget, what it shows instead."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if len(output.get("data", {})) > 1:
+                output["data"].pop(VIEW, None)
+    return notebook
+
+
+def page(notebook, name: str) -> str:
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"\$\$(.+?)\$\$", formula, cell.source, flags=re.DOTALL)
+    # a widget needs a kernel: text/html, its table, comes first
+    kinds = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
+    exporter = HTMLExporter(config=Config({"NbConvertBase": {"display_data_priority": kinds}}))
+    exporter.raw_template = OFFLINE
+    return exporter.from_notebook_node(notebook, {"metadata": {"name": name}})[0]
+
+
+def formula(found: re.Match) -> str:
+    """A displayed formula as a picture: Jupyter's way to set formulas needs the network."""
+    from matplotlib.mathtext import math_to_image
+
+    drawn = io.BytesIO()
+    try:
+        math_to_image(f"${found[1].strip()}$", drawn, dpi=200, format="png")
+    except ValueError:  # beyond what matplotlib can set: it stays as it is typed
+        return found[0]
+    data = base64.b64encode(drawn.getvalue()).decode()
+    return f'<img alt="{html.escape(found[1].strip())}" style="height: 3em" src="data:image/png;base64,{data}">'
+
+
+def section(notebook, name: str) -> str:
+    """Title, link and every figure of a notebook, each under the heading that it stands below."""
+    title = heading = name
+    figures = []
+    for i, cell in enumerate(notebook.cells):
+        if cell.cell_type == "markdown":
+            found = re.search(r"^#+ +(.+)$", cell.source, re.MULTILINE)
+            heading = found[1] if found else heading
+            title = heading if i == 0 else title
+        for output in cell.get("outputs", []):
+            if picture := output.get("data", {}).get("image/png"):
+                says = html.escape(heading)
+                source = f"data:image/png;base64,{''.join(picture.split())}"
+                figures.append(f'<figure><figcaption>{says}</figcaption><img alt="{says}" src="{source}"></figure>\n')
+    link = f'<a href="{html.escape(name)}.html">{html.escape(name)}</a>'
+    return f"<section><h2>{html.escape(title)}</h2><p>{link}</p>\n{''.join(figures)}</section>\n"
