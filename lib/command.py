@@ -20,6 +20,8 @@ OPTIONS = {
     "--watch": "",
 }
 SCHEDULER = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
+ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
+PATHS = ("path", "save")  # parameters that are read from the caller's folder
 WITH_OPTION = ("profile", "hub", "results")  # parameters of the notebooks that are not set with -p
 HELP = """\
 usage: ./run_all.sh [OPTION]...           run the notebooks in order
@@ -29,7 +31,7 @@ usage: ./run_all.sh [OPTION]...           run the notebooks in order
 The first call sets up what they need: in .venv, or in the active environment if lib is installed there.
 
   --profile NAME     quick (the default), minilm or paper: what is computed, and so how long it takes
-  --only NN[,NN]     only these notebooks, for example --only 02,04
+  --only NN[,NN]     only these notebooks, for example --only 02,04; 07, which is for your own data, runs only so
   --hub FOLDER       read data sets and checkpoints from a folder laid out like the Hugging Face Hub
   -p NAME VALUE      set a parameter of the notebooks (below); may be repeated
   --workers N        processes that share the runs (default: one a GPU or a core); 1: none beside the notebook's own
@@ -136,6 +138,7 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     for path, defaults in chosen.items():
         values = {name: value for name, value in given.items() if name in defaults}
         values |= {name: convert(name, text, defaults[name]) for name, text in pairs if name in defaults}
+        values |= {name: str((caller / values[name]).resolve()) for name in PATHS if values.get(name)}
         jobs.append((path, values))
     verb = "dry-run" if "--dry-run" in options else verb
     workers = None if workers is None else int(workers)
@@ -167,8 +170,9 @@ def parse(arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
 
 
 def choose(notebooks: dict[Path, dict], only: str | None) -> dict[Path, dict]:
+    """The notebooks that `only` names; without it all but those on request."""
     numbers = [path.name[:2] for path in notebooks]
-    wanted = numbers if only is None else only.split(",")
+    wanted = [number for number in numbers if number not in ON_REQUEST] if only is None else only.split(",")
     for number in wanted:
         if number not in numbers:
             raise UsageError(f"--only {only}: no notebook {number!r}: choose from {', '.join(numbers)}")

@@ -1,0 +1,91 @@
+"""How good a classifier is by labels that it had not seen, and when labelling may stop: from a Labelling."""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from lib import figures
+from lib.labelling import Labelling
+
+WINDOW = 3  # agreements of successive models that are averaged
+PICKED = {"random": ("drawn at random", "o-", figures.BLUE), "bald": ("picked by BALD", "s--", figures.ORANGE)}
+LIMITS = (
+    "Agreement is with the person who labels: what that person gets wrong, the classifier learns.",
+    "Only rows drawn at random estimate the accuracy, and only on this file; a few of them leave a wide interval.",
+    "The rule for stopping sees whether classifiers still change, not whether they are right.",
+)
+
+
+def answers(labelling: Labelling) -> pd.DataFrame:
+    """Every label of a row that a model had predicted: batch, labelled, picked, predicted, label, agreed."""
+    said, rows = labelling.said, []
+    for batch in said.batches:
+        for key, picked, predicted in zip(batch["rows"], batch["picked"], batch["predicted"], strict=True):
+            label = said.answers.get(key)
+            if predicted is not None and label is not None:
+                row = {"batch": batch["batch"], "labelled": batch["labelled"], "picked": picked}
+                rows.append({**row, "predicted": predicted, "label": label, "agreed": predicted == label})
+    return pd.DataFrame(rows, columns=["batch", "labelled", "picked", "predicted", "label", "agreed"])
+
+
+def learning_curve(labelling: Labelling) -> pd.DataFrame:
+    """The share of each batch's labels that the model predicted before it saw them, with 95 % intervals.
+
+    Columns batch, labelled (rows that the model was trained on), picked, rows, agreement, low, high. Rows drawn at
+    random estimate its accuracy on all unlabelled rows; those that BALD picked are the rows it is unsure about.
+    """
+    curve = []
+    for group, some in answers(labelling).groupby(["batch", "labelled", "picked"], sort=False):
+        curve.append({**dict(zip(("batch", "labelled", "picked"), group, strict=True)), **share(some["agreed"])})
+    return pd.DataFrame(curve, columns=["batch", "labelled", "picked", "rows", "agreement", "low", "high"])
+
+
+def share(agreed) -> dict:
+    """Share of true values and its 95 % interval (Wilson 1927): rows, agreement, low, high."""
+    interval = stats.binomtest(int(np.sum(agreed)), len(agreed)).proportion_ci(0.95, method="wilson")
+    return {"rows": len(agreed), "agreement": float(np.mean(agreed)), "low": interval.low, "high": interval.high}
+
+
+def draw(curve: pd.DataFrame):
+    """Agreement against the labels that the model was trained on, a line for each way of picking."""
+    figure, (axes,) = figures.panels(1, width=6)
+    for picked, some in curve.groupby("picked", sort=False):
+        name, line, colour = PICKED[picked]
+        bars = [some["agreement"] - some["low"], some["high"] - some["agreement"]]
+        axes.errorbar(some["labelled"], some["agreement"], yerr=bars, fmt=line, color=colour, capsize=4, label=name)
+    axes.set(xlabel="labels that the model was trained on", ylabel="agreement with new labels", ylim=(0, 1.02))
+    figures.shared_legend(figure, [axes])
+    return figure
+
+
+def say_agreement(labelling: Labelling) -> str:
+    """What the labels of the last batch say of the model that chose it, in one sentence; "" if there are none."""
+    curve = learning_curve(labelling)
+    if not len(curve):
+        return ""
+    last = curve[curve["batch"] == curve["batch"].max()]
+    parts = [
+        f"{round(row['agreement'] * row['rows'])} of {row['rows']} rows {PICKED[row['picked']][0]} "
+        f"({percent(row['agreement'])}, 95 % interval {percent(row['low'])} to {percent(row['high'])})"
+        for _, row in last.iterrows()
+    ]
+    trained = last["labelled"].iloc[0]
+    return f"Trained on {trained} labels, the model was right, before it saw the label, about {' and '.join(parts)}."
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def say_stop(labelling: Labelling, threshold: float) -> str:
+    """Whether the rule suggests to stop, and why, in one sentence."""
+    kappas = [batch["kappa"] for batch in labelling.said.batches if batch.get("kappa") is not None][-WINDOW:]
+    if not labelling.pending and not len(labelling.pool):
+        return "No row is left to label."
+    if len(kappas) < WINDOW:
+        return f"Go on: the rule needs {WINDOW} agreements of successive models, and there are {len(kappas)}."
+    mean = float(np.mean(kappas))
+    said = f"the last {WINDOW} pairs of models agree with a mean κ of {mean:.2f}"
+    if mean >= threshold:
+        return f"You may stop: {said}, and the rule asks for {threshold:g}."
+    return f"Go on: {said}, below the {threshold:g} that the rule asks for."

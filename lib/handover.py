@@ -1,0 +1,145 @@
+"""What labelling gives to others: the labelled rows, and the classifier as files that transformers can load."""
+
+import csv
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lib import scoring, uncertainty
+from lib.active_learning import device, settled
+from lib.labelling import Labelling
+from lib.model import Classifier, build_classifier
+from lib.own_rows import UNLABELLED
+from lib.protocol import Protocol, StudyError
+from lib.tasks import load_tokenizer, tokenise
+
+FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # how a text begins that a spreadsheet takes for a formula
+OWN_COLUMNS = ("row", "label", "from")
+EXAMPLE = '''\
+"""Label texts:  python score.py "a text" "another text"  (two arguments a row if it was trained on pairs).
+
+Needs lib, of the repository that this classifier comes from, in the environment; ./run_all.sh puts it there. The
+encoder alone needs only transformers: AutoModel.from_pretrained("encoder"), AutoTokenizer.from_pretrained("encoder").
+"""
+
+import sys
+from pathlib import Path
+
+from lib.handover import load_classifier, score
+
+trained = load_classifier(Path(__file__).resolve().parent)
+texts, width = sys.argv[1:], len(trained.columns)
+print(score(trained, [tuple(texts[n : n + width]) for n in range(0, len(texts), width)]).to_string(index=False))
+'''
+
+
+# ---- labelled rows
+
+
+def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
+    """labelled.jsonl, with every text as it is, and labelled.csv, in which no text is a formula. → the two paths
+
+    A row for each label: its number in the file, texts, label, and where the label comes from.
+    """
+    rows = labelling.rows
+    labels_N = labelling.labels_N
+    columns = [f"{name} (text)" if name in OWN_COLUMNS else name for name in rows.columns]
+    table = [
+        {
+            "row": rows.numbers[n],
+            **dict(zip(columns, rows.texts[n], strict=True)),
+            "label": rows.labels[labels_N[n]],
+            "from": "labelling" if rows.labels_N[n] == UNLABELLED else "the file",
+        }
+        for n in labelling.labelled
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    exact = folder / "labelled.jsonl"
+    exact.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table), "utf-8")
+    with open(folder / "labelled.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        for row in (["row", *columns, "label", "from"], *(row.values() for row in table)):
+            writer.writerow(map(spreadsheet_safe, row))
+    return [folder / "labelled.csv", exact]
+
+
+def spreadsheet_safe(value):
+    """A text that no spreadsheet takes for a formula: an apostrophe is put before one that begins like it."""
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
+
+
+# ---- the classifier
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier and what is needed to use it on other texts."""
+
+    classifier: Classifier
+    protocol: Protocol
+    columns: tuple[str, ...]  # of the texts that it was trained on: one, or two for pairs
+    labels: tuple[str, ...]
+
+
+def trained_on(labelling: Labelling) -> Trained:
+    """The classifier, trained on all labels."""
+    return Trained(labelling.fit(), labelling.protocol, labelling.rows.columns, labelling.rows.labels)
+
+
+def save_classifier(trained: Trained, folder: Path) -> None:
+    """encoder/ (as transformers saves a BertModel, with its tokenizer), decoder.safetensors, classifier.json, score.py.
+
+    The folder is there whole, or as it was before.
+    """
+    from safetensors.torch import save_file
+
+    scratch = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(scratch, ignore_errors=True)
+    trained.classifier.encoder.bert.save_pretrained(scratch / "encoder")
+    load_tokenizer(trained.protocol.encoder).save_pretrained(scratch / "encoder")
+    save_file(trained.classifier.decoder.state_dict(), scratch / "decoder.safetensors")
+    about = {"labels": trained.labels, "columns": trained.columns, "protocol": asdict(trained.protocol)}
+    (scratch / "classifier.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    (scratch / "score.py").write_text(EXAMPLE, "utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)
+
+
+def load_classifier(folder) -> Trained:
+    """What `save_classifier` wrote. Raises StudyError if something is missing."""
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    for name in ("classifier.json", "decoder.safetensors", "encoder"):
+        if not (folder / name).exists():
+            raise StudyError(f"{folder} has no {name}: give a folder that save_classifier wrote")
+    about = json.loads((folder / "classifier.json").read_text("utf-8"))
+    protocol = Protocol(**{**about["protocol"], "encoder": str(folder / "encoder")})
+    classifier = build_classifier(protocol, len(about["labels"]))
+    classifier.decoder.load_state_dict(load_file(folder / "decoder.safetensors"))
+    return Trained(classifier.to(device()), protocol, tuple(about["columns"]), tuple(about["labels"]))
+
+
+def score(trained: Trained, rows) -> pd.DataFrame:
+    """What the classifier says of other rows: texts, label, its probability, and BALD in nats, a row each.
+
+    rows: tuples of as many texts as it was trained on. Raises StudyError for another number of them.
+    """
+    protocol, classifier, width = trained.protocol, trained.classifier, len(trained.columns)
+    rows = [(texts,) if isinstance(texts, str) else tuple(texts) for texts in rows]
+    if not rows or any(len(texts) != width for texts in rows):
+        raise StudyError(f"each row needs {width} texts ({', '.join(trained.columns)}): give rows as tuples of them")
+    tokenised = tokenise(
+        [(*texts, UNLABELLED) for texts in rows], load_tokenizer(protocol.encoder), protocol.max_length
+    )
+    with settled(protocol):
+        features_NF = uncertainty.pool_features(classifier, tokenised, range(len(rows)))
+        best_N = uncertainty.predict_log_probs(classifier, features_NF).exp().max(1)
+        scored = scoring.score(classifier, features_NF, scoring.round_masks(classifier, protocol, 0), "bald")
+    table = pd.DataFrame(rows, columns=list(trained.columns))
+    table["label"] = [trained.labels[c] for c in best_N.indices.tolist()]
+    return table.assign(probability=best_N.values.cpu().numpy(), bald=scored["bald"])

@@ -1,0 +1,116 @@
+// The page's part of lib.labeller: shows the row that the kernel names, and sends what a person answers about it.
+// Texts are put in as text, never as HTML.
+
+const KEYS = "1234567890";
+const PATIENCE = 3000; // milliseconds until a person is told that the kernel does not answer
+
+function element(kind, className, parent, text = "") {
+  const made = document.createElement(kind);
+  made.className = className;
+  made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+function render({ model, el }) {
+  const root = element("div", "labeller", el);
+  root.tabIndex = 0;
+  root.setAttribute("role", "group");
+  root.setAttribute("aria-label", "Label rows");
+  root.dataset.lmSuppressShortcuts = "true"; // JupyterLab has its own use for number keys
+
+  const head = element("div", "labeller-head", root);
+  const place = element("span", "labeller-place", head);
+  const total = element("span", "labeller-total", head);
+  const bar = element("progress", "labeller-bar", root);
+  bar.setAttribute("aria-label", "Answered rows of this batch");
+  const texts = element("div", "labeller-texts", root);
+  texts.setAttribute("aria-live", "polite");
+
+  const buttons = element("div", "labeller-buttons", root);
+  const classes = model.get("shown").labels.map((label, number) => {
+    const button = element("button", "labeller-class", buttons);
+    if (number < KEYS.length) {
+      element("kbd", "", button, KEYS[number]);
+      button.setAttribute("aria-keyshortcuts", KEYS[number]);
+    }
+    element("span", "labeller-name", button, label);
+    button.count = element("span", "labeller-count", button);
+    button.onclick = () => answer({ label });
+    return button;
+  });
+  const others = element("div", "labeller-others", root);
+  const skip = command("s", "skip", () => answer({ skip: true }));
+  const undo = command("u", "undo", () => send({ undo: true }));
+  const last = element("span", "labeller-last", others);
+  const message = element("div", "labeller-message", root);
+  message.setAttribute("role", "status");
+  const error = element("div", "labeller-error", root);
+  error.setAttribute("role", "alert");
+  const agreement = element("p", "labeller-note", root);
+  const advice = element("p", "labeller-note", root);
+
+  function command(key, name, act) {
+    const button = element("button", "labeller-command", others);
+    element("kbd", "", button, key);
+    element("span", "", button, name);
+    button.setAttribute("aria-keyshortcuts", key);
+    button.onclick = act;
+    return button;
+  }
+
+  let waiting = 0; // for the kernel, which answers each message with a new state
+  function send(content) {
+    if (waiting || model.get("shown").busy) return;
+    waiting = setTimeout(() => {
+      message.textContent = "Waiting for the kernel. If it was restarted, run this cell again.";
+    }, PATIENCE);
+    model.send(content);
+    root.focus();
+  }
+  function answer(content) {
+    const { row } = model.get("shown");
+    if (row !== null) send({ row, ...content });
+  }
+
+  root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const act = KEYS.includes(event.key) ? classes[KEYS.indexOf(event.key)] : { s: skip, u: undo }[event.key.toLowerCase()];
+    if (!act) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (!event.repeat && !act.disabled) act.click(); // a key held down answers once
+  });
+
+  function update() {
+    clearTimeout(waiting);
+    waiting = 0;
+    const shown = model.get("shown");
+    const idle = !shown.busy;
+    place.textContent = shown.place;
+    total.textContent = shown.total;
+    bar.value = shown.done;
+    texts.replaceChildren();
+    shown.texts.forEach((text, number) => {
+      if (shown.texts.length > 1) element("div", "labeller-column", texts, shown.columns[number]);
+      element("div", "labeller-text", texts, text).dir = "auto";
+    });
+    classes.forEach((button, number) => {
+      button.count.textContent = shown.counts[number];
+      button.disabled = !idle || shown.row === null;
+    });
+    skip.disabled = !idle || shown.row === null;
+    undo.disabled = !idle || !shown.last;
+    last.textContent = shown.last && `last: ${shown.last}`;
+    message.textContent = shown.busy || (shown.row === null ? "All rows have an answer." : "");
+    message.classList.toggle("labeller-busy", !idle);
+    error.textContent = shown.error;
+    agreement.textContent = shown.agreement;
+    advice.textContent = shown.advice;
+  }
+  model.on("change:shown", update);
+  update();
+  return () => model.off("change:shown", update);
+}
+
+export default { render };

@@ -1,0 +1,122 @@
+"""The widget in which a person labels rows: a button and a number key a class, skip and undo."""
+
+import html
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from lib.agreement import say_agreement, say_stop
+from lib.labelling import Labelling
+from lib.protocol import StudyError
+
+HERE = Path(__file__).parent
+SHOWN = 5  # pending rows in the static view
+
+
+class Labeller(anywidget.AnyWidget):
+    """Shows the pending rows of a Labelling one after the other; when all have an answer, trains and asks for more.
+
+    An answer names the row that it is about, so that a key pressed twice, or while the model is trained, answers
+    nothing else. It is on the disk before the next row is shown.
+    """
+
+    _esm = HERE / "labeller.js"
+    _css = HERE / "labeller.css"
+    shown = traitlets.Dict().tag(sync=True)  # all that the page needs to know
+
+    def __init__(self, labelling: Labelling, stop_at: float):
+        super().__init__()
+        self.labelling, self.stop_at = labelling, stop_at
+        self.on_msg(lambda _, answer, __: self.receive(answer))
+        self.go_on()
+
+    def receive(self, answer: dict) -> None:
+        """An answer from the page: {"row": 17, "label": "positive"}, {"row": 17, "skip": true} or {"undo": true}."""
+        try:
+            if answer.get("undo"):
+                self.labelling.undo()
+            elif answer.get("row") in self.labelling.pending[:1]:
+                if answer.get("skip"):
+                    self.labelling.skip(answer["row"])
+                else:
+                    self.labelling.label(answer["row"], answer["label"])
+            self.go_on()
+        except (StudyError, OSError, RuntimeError) as error:  # nobody sees what a callback raises
+            self.show(error=f"{error}".partition("\n")[0])
+
+    def go_on(self) -> None:
+        """Show the next row; before that, if no row is pending, train and choose the next batch."""
+        labelling = self.labelling
+        if not labelling.pending and len(labelling.pool):
+            self.show(busy=self.work())
+            labelling.next_batch()
+        self.show()
+
+    def work(self) -> str:
+        labelling = self.labelling
+        if not labelling.ready:
+            return "Drawing rows at random …"
+        return f"Training on {len(labelling.labelled)} labels, then scoring {len(labelling.pool)} rows …"
+
+    def show(self, busy: str = "", error: str = "") -> None:
+        turn = self.shown.get("turn", 0) + 1  # a new value is sent even if nothing else has changed
+        self.shown = {**describe(self.labelling, self.stop_at), "busy": busy, "error": error, "turn": turn}
+
+    def _repr_mimebundle_(self, **options):
+        """The live widget and, for a page without a kernel, a table of what is asked next."""
+        bundle = super()._repr_mimebundle_(**options)
+        data, *metadata = bundle if isinstance(bundle, tuple) else (bundle,)
+        data = {**(data or {}), "text/html": static(self.labelling, self.stop_at)}
+        return (data, *metadata) if metadata else data
+
+
+def describe(labelling: Labelling, stop_at: float) -> dict:
+    """All that the widget shows, as plain values."""
+    pending, said, rows = labelling.pending, labelling.said, labelling.rows
+    size = len(said.batches[-1]["rows"]) if said.batches else 0
+    row = pending[0] if pending else None
+    skipped = sum(label is None for label in said.answers.values())
+    return {
+        "labels": list(rows.labels),
+        "counts": list(labelling.counts.values()),
+        "columns": list(rows.columns),
+        "row": row,
+        "texts": [] if row is None else [visible(text) for text in rows.texts[row]],
+        "place": f"batch {len(said.batches)}, row {size - len(pending) + 1} of {size}" if pending else "",
+        "done": (size - len(pending)) / size if size else 0,
+        "total": f"{len(labelling.labelled)} labelled, {skipped} skipped, {len(labelling.pool)} left",
+        "last": last_answer(labelling),
+        "agreement": say_agreement(labelling),
+        "advice": say_stop(labelling, stop_at),
+    }
+
+
+def last_answer(labelling: Labelling) -> str:
+    """What undo would take back; "" if there is nothing."""
+    answers = labelling.said.answers
+    if not answers:
+        return ""
+    key, label = list(answers.items())[-1]
+    text = labelling.rows.texts[labelling.row_of[key]][0] if key in labelling.row_of else "a row that is gone"
+    return f"{'skipped' if label is None else label}: {visible(text[:60])}{'…' if len(text) > 60 else ''}"
+
+
+def visible(text: str) -> str:
+    """Control characters as the signs that stand for them; line breaks and tabs stay."""
+    return "".join(chr(0x2400 + ord(sign)) if ord(sign) < 32 and sign not in "\n\t" else sign for sign in text)
+
+
+def static(labelling: Labelling, stop_at: float) -> str:
+    """The same without a kernel: how far labelling is, and the rows that are asked next. Texts are escaped."""
+    shown = describe(labelling, stop_at)
+    told = [shown["total"], f"classes: {labelling.counts}", shown["agreement"], shown["advice"]]
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in told if line)
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(visible(text[:500]))}</td>" for text in labelling.rows.texts[n]) + "</tr>"
+        for n in labelling.pending[:SHOWN]
+    )
+    header = "".join(f"<th>{html.escape(name)}</th>" for name in labelling.rows.columns)
+    table = f"<p>Asked next:</p><table><tr>{header}</tr>{rows}</table>" if rows else ""
+    note = "<p>To label, open this notebook in JupyterLab and run its cells.</p>"
+    return f"<div class='mathjax_ignore tex2jax_ignore'>{lines}{table}{note}</div>"

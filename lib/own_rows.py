@@ -1,0 +1,192 @@
+"""A user's own rows: texts from a csv or jsonl file, each once, and the labels that some of them already have."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from lib.protocol import StudyError, digest, names, one_of
+
+SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no tokenizer and no file takes
+UNLABELLED = -1
+DEMONSTRATION = Path(__file__).resolve().parent.parent / "demonstration" / "reviews.csv"
+
+
+@dataclass(frozen=True)
+class OwnRows:
+    """N different rows of a file, in its order."""
+
+    path: Path
+    columns: tuple[str, ...]  # the text column, or two
+    labels: tuple[str, ...]  # names of the C classes
+    texts: list[tuple[str, ...]]
+    numbers: list[int]  # places in the file; the first row is 1
+    labels_N: np.ndarray  # class that the file gives, or UNLABELLED
+    answers_N: np.ndarray  # class that a person would give, or UNLABELLED
+    notes: tuple[str, ...]  # what was left out
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """What a row is known by, wherever it stands in the file: a digest of its texts."""
+        return [digest(texts)[:16] for texts in self.texts]
+
+
+def read_rows(path, text_column: str, second_text_column="", labels="", label_column="", answers="") -> OwnRows:
+    """Rows of a .csv (with a header) or .jsonl file in UTF-8.
+
+    labels: names of the classes, or one string of them with commas between; none: those that occur in label_column
+    and answers. label_column: a label, or nothing for a row still to be labelled. answers: a column with the labels
+    that a person would give. Rows without text and repeated texts are left out, and `notes` says so. Raises StudyError
+    for anything that cannot be read.
+    """
+    path = Path(path)
+    table = read_table(path)
+    columns = tuple(filter(None, (text_column, second_text_column)))
+    found = list(dict.fromkeys(name for _, row in table for name in row))
+    for name in filter(None, (*columns, label_column, answers)):
+        if name not in found:
+            hint = ": separate fields by commas, not semicolons" if any(";" in other for other in found) else ""
+            raise StudyError(f"{path} has no column {name!r}: choose from {', '.join(map(repr, found))}{hint}")
+    if len(set(columns)) < len(columns) or not columns:
+        raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
+    kept, notes = different(table, columns, label_column, path)
+    classes = names(labels) or sorted({row.get(name, "") for _, row in kept for name in (label_column, answers)} - {""})
+    check_classes(classes, labels)
+    labels_N, answers_N = (classes_of(kept, name, classes, path) for name in (label_column, answers))
+    texts = [tuple(row[name] for name in columns) for _, row in kept]
+    numbers = [number for number, _ in kept]
+    return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, tuple(notes))
+
+
+def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
+    """(number, {column: text}) of each row. Raises StudyError."""
+    readers = {".csv": read_csv, ".jsonl": read_jsonl}
+    if path.suffix.lower() not in readers:
+        raise StudyError(f"{path}: its name must end in {one_of(readers)}: give such a file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror or error}): give the path of a file") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise StudyError(
+            f"{path}: byte {content[error.start]:#04x} in line {line} is not UTF-8: save it as UTF-8"
+        ) from error
+    rows = [
+        {name: SURROGATES.sub("\ufffd", value).strip() for name, value in row.items()}
+        for row in readers[path.suffix.lower()](text, path)
+    ]
+    if not rows:
+        raise StudyError(f"{path} has no rows: give a file with a header and rows, or with a JSON object a line")
+    return list(enumerate(rows, 1))
+
+
+def read_csv(text: str, path: Path) -> list[dict[str, str]]:
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    header, rows = None, []
+    try:
+        for fields in lines:
+            if header is None:
+                header = fields
+                if len(set(header)) < len(header):
+                    raise StudyError(f"{path}: two columns have the same name: rename one of {', '.join(header)}")
+            elif fields and len(fields) != len(header):
+                raise StudyError(
+                    f"{path}, line {lines.line_num}: {len(fields)} fields, but the header has {len(header)}: "
+                    'write texts with commas or line breaks in double quotes (")'
+                )
+            elif fields:
+                rows.append(dict(zip(header, fields, strict=True)))
+    except csv.Error as error:
+        raise StudyError(f"{path}, line {lines.line_num}: {error}: mend the line, or give a .jsonl file") from error
+    return rows
+
+
+def read_jsonl(text: str, path: Path) -> list[dict[str, str]]:
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise StudyError(f"{path}, line {number} is not JSON ({error}): write one object a line") from error
+        if not isinstance(row, dict):
+            raise StudyError(f"{path}, line {number} is not a JSON object: write one object a line")
+        rows.append({name: value if isinstance(value, str) else written(value) for name, value in row.items()})
+    return rows
+
+
+def written(value) -> str:
+    """What is not a text in a jsonl file: nothing, or a number that names a class."""
+    return "" if value is None else json.dumps(value)
+
+
+def different(table, columns, label_column: str, path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
+    """The rows that have text, each text once; and what was left out. Raises StudyError for contradicting labels."""
+    first, empty, repeated = {}, 0, 0
+    for number, row in table:
+        texts = tuple(row.get(name, "") for name in columns)
+        if not all(texts):
+            empty += 1
+        elif texts not in first:
+            first[texts] = (number, {**row, **dict(zip(columns, texts, strict=True))})
+        else:
+            repeated += 1
+            number_before, before = first[texts]
+            here, there = row.get(label_column, ""), before.get(label_column, "")
+            if here and there and here != there:
+                raise StudyError(
+                    f"{path}: rows {number_before} and {number} have the same text but the labels {there!r} and "
+                    f"{here!r}: correct one of them"
+                )
+            if label_column:
+                before[label_column] = there or here
+    if not first:
+        raise StudyError(f"{path}: no row has text in {' and '.join(map(repr, columns))}: name other columns")
+    notes = [f"left out, without text: {empty} rows"] if empty else []
+    notes += [f"left out, since their text occurs before: {repeated} rows"] if repeated else []
+    return list(first.values()), notes
+
+
+def check_classes(classes, given) -> None:
+    if len(set(classes)) < len(classes):
+        raise StudyError(f"labels={given!r}: a name occurs twice: give each class once")
+    if len(classes) < 2:
+        told = f"one class only, {classes[0]!r}" if classes else "no class"
+        raise StudyError(f"{told}: name two or more, as in labels='negative,positive'")
+
+
+def classes_of(kept, column: str, classes, path: Path) -> np.ndarray:
+    """Class of each row that a column gives, UNLABELLED for nothing. Raises StudyError for another label."""
+    numbers = {"": UNLABELLED, **{name: c for c, name in enumerate(classes)}}
+    for number, row in kept:
+        if row.get(column, "") not in numbers:
+            raise StudyError(
+                f"{path}, row {number}: the label {row[column]!r} in column {column!r} is not in the list: "
+                f"choose {one_of(classes)}, or add it to labels"
+            )
+    return np.array([numbers[row.get(column, "")] for _, row in kept], np.int64)
+
+
+def write_demonstration(path: Path = DEMONSTRATION, rows: int = 300) -> Path:
+    """Write a csv with the first sentences of the task `reviews`, in columns text and label. → its path"""
+    from lib.tasks import read_texts
+
+    task = read_texts("reviews")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label"])
+        writer.writerows((text, task.labels[label]) for text, label in task.train[:rows])
+    return path

@@ -1,0 +1,439 @@
+"""Labelling one's own rows: what is read, what is kept, what is asked, what is handed over; notebook 07."""
+
+import csv
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from helpers import refused
+from sklearn.metrics import cohen_kappa_score
+
+from lib import __main__ as runner
+from lib import agreement, execution, handover, labelling
+from lib.journal import Journal
+from lib.labeller import Labeller
+from lib.own_rows import UNLABELLED, read_rows
+
+NOTEBOOK = runner.NOTEBOOKS / "07_label_your_own.ipynb"
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[a](javascript:alert(1)) **bold** $x^2$",
+    "=HYPERLINK(1)",
+    "\x1b[31mred\x00",
+    "\u202edesrever",
+    "😀 " * 10,
+]
+
+
+def write_csv(path: Path, rows: list[dict]) -> Path:
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def invented(number: int) -> list[dict]:
+    """Texts of two classes, which their first word tells."""
+    names = ("negative", "positive")
+    return [{"text": f"{('awful', 'superb')[n % 2]} film {n}", "label": names[n % 2]} for n in range(number)]
+
+
+@pytest.fixture
+def begun(tmp_path, tiny_encoder):
+    """begun(**changes) → a Labelling of 40 rows, 6 labels to begin and batches of 8 with 3 random rows."""
+    path = write_csv(tmp_path / "mine.csv", invented(40))
+
+    def build(at_random=3, answers="label", label_column="", **changes) -> labelling.Labelling:
+        rows = read_rows(path, "text", "", "negative,positive", label_column, answers)
+        protocol = labelling.recipe(rows, **{"begin": 6, "query": 8, "encoder": tiny_encoder, **changes})
+        protocol = dataclasses.replace(protocol, threads=1)
+        return labelling.Labelling(rows, protocol, tmp_path / "out", at_random, answers)
+
+    return build
+
+
+# ---- what is read
+
+GOOD = "text,label\na,x\nb,y\n"
+MISTAKES = {
+    "no such file": (None, {}, ("mine.csv", "cannot be read", "give the path of a file")),
+    "other kind of file": (GOOD, {"name": "mine.xlsx"}, ("must end in .csv or .jsonl",)),
+    "wrong encoding": ("text,label\ncaf\xe9,x\n".encode("latin-1"), {}, ("0xe9 in line 2", "save it as UTF-8")),
+    "no rows": ("text,label\n", {}, ("has no rows",)),
+    "empty file": ("", {}, ("has no rows",)),
+    "missing column": (GOOD, {"text_column": "review"}, ("no column 'review'", "'text', 'label'")),
+    "missing second column": (GOOD, {"second_text_column": "b"}, ("no column 'b'",)),
+    "missing label column": (GOOD, {"label_column": "gold"}, ("no column 'gold'",)),
+    "semicolons": ("text;label\na;x\n", {}, ("no column 'text'", "not semicolons")),
+    "same column twice": (GOOD, {"second_text_column": "text"}, ("two different ones",)),
+    "two columns of one name": ("text,text\na,b\n", {}, ("two columns have the same name",)),
+    "ragged rows": ("text,label\na,x\nb,c,y\n", {}, ("line 3", "3 fields", "header has 2")),
+    "open quote": ('text,label\n"a,x\n', {}, ("line 2",)),
+    "rows without text": ("text,label\n ,x\n\t,y\n", {}, ("no row has text in 'text'",)),
+    "no list of labels": (GOOD, {"labels": "", "answers": ""}, ("no class", "name two or more")),
+    "one class only": (GOOD, {"labels": "x"}, ("one class only, 'x'", "name two or more")),
+    "one class in the column": ("text,label\na,x\nb,x\n", {"labels": ""}, ("one class only, 'x'",)),
+    "a class twice": (GOOD, {"labels": "x,y,x"}, ("occurs twice",)),
+    "label outside the list": (GOOD, {"labels": "x,z"}, ("row 2", "label 'y'", "choose x or z")),
+    "contradicting labels": ("text,label\na,x\nb,y\na,y\n", {"label_column": "label"}, ("rows 1 and 3", "'x' and 'y'")),
+    "fewer rows than a batch": (GOOD, {}, ("has 2 rows", "begin=10", "query=20", "add rows")),
+    "not JSON": ('{"text": "a"}\n{"text": \n', {"name": "mine.jsonl", "answers": ""}, ("line 2 is not JSON",)),
+    "not an object": ("[1]\n", {"name": "mine.jsonl", "answers": ""}, ("line 1 is not a JSON object",)),
+    "deep": ("[" * 100_000 + "\n", {"name": "mine.jsonl", "answers": ""}, ("line 1 is not",)),
+    "more random rows than a batch": (
+        "text\n" + "\n".join("abcdefgh"),
+        {"answers": "", "at_random": 3, "query": 2, "begin": 2},
+        ("at_random=3", "query=2"),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_what_cannot_be_labelled_is_one_line(what, tmp_path):
+    content, changes, words = MISTAKES[what]
+    given = {"text_column": "text", "labels": "x,y", "answers": "label", **changes}
+    path = tmp_path / given.pop("name", "mine.csv")
+    sizes = {"begin": given.pop("begin", 10), "query": given.pop("query", 20)}
+    at_random = given.pop("at_random", 0)
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with refused(*words):
+        rows = read_rows(path, **given)
+        labelling.Labelling(rows, labelling.recipe(rows, **sizes), tmp_path / "out", at_random)
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_are_read_each_text_once_and_what_is_left_out_is_said(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text('\ufefftext,label\n"a, b",x\n\n ,y\nc,\n"a, b",\nc,y\n"two\nlines",', "utf-8")
+    rows = read_rows(path, "text", labels="x,y", label_column="label")
+    assert rows.texts == [("a, b",), ("c",), ("two\nlines",)]
+    assert rows.numbers == [1, 3, 6]
+    assert rows.labels_N.tolist() == [0, 1, UNLABELLED], "a later row may have the label"
+    assert rows.notes == ("left out, without text: 1 rows", "left out, since their text occurs before: 2 rows")
+
+
+def test_a_jsonl_file_gives_pairs_numbers_as_labels_and_no_half_characters(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    lines = [
+        {"a": "one\u2028line", "b": "2", "y": 0},
+        {"a": "\ud800", "b": "x", "y": 1},
+        {"a": "z", "b": "z", "y": None},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    rows = read_rows(path, "a", "b", label_column="y")
+    assert rows.texts == [("one\u2028line", "2"), ("\ufffd", "x"), ("z", "z")]
+    assert rows.labels == ("0", "1")
+    assert rows.labels_N.tolist() == [0, 1, UNLABELLED]
+
+
+# ---- the journal
+
+
+def test_a_journal_keeps_every_whole_line(tmp_path):
+    path, about = tmp_path / "out" / "journal.jsonl", {"labels": ["x", "y"]}
+    journal = Journal(path, about)
+    for n in range(5):
+        journal.append(row=f"r{n}", label="x")
+    with open(path, "ab") as file:
+        file.write(b'{"row": "r5", "lab')  # killed while it wrote
+    again = Journal(path, about)
+    assert list(again.said().answers) == ["r0", "r1", "r2", "r3", "r4"]
+    again.append(row="r6", label=None)
+    again.append(undo=True)
+    again.append(row="r7", label="y")
+    assert Journal(path, about).said().answers == {**dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], "x"), "r7": "y"}
+
+
+def test_a_journal_refuses_other_labels_other_writers_and_damage(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    first = Journal(path, {"labels": ["x", "y"]})
+    second = Journal(path, {"labels": ["x", "y"]})
+    first.append(row="a", label="x")
+    with refused("changed by another notebook", "run this cell again"):
+        second.append(row="b", label="y")
+    with refused("labels=['x', 'y']", "choose another folder"):
+        Journal(path, {"labels": ["x", "z"]})
+    path.write_text(path.read_text("utf-8").replace('"row"', "row"), "utf-8")
+    with refused("line 2 is damaged"):
+        Journal(path, {"labels": ["x", "y"]})
+
+
+# ---- what is asked
+
+
+def test_labelling_from_the_first_row_to_the_last(begun):
+    session = begun()
+    session.answer_from_column(20)
+    assert len(session.labelled) == 40
+    assert not session.pending
+    assert not len(session.pool)
+    truth = [session.rows.labels[c] for c in session.rows.answers_N]
+    assert session.said.answers == dict(zip(session.rows.keys, truth, strict=True))
+    assert session.counts == {"negative": 20, "positive": 20}
+    asked = session.asked()
+    assert sorted(asked) == list(range(40)), "no row is asked about twice"
+    batches = session.said.batches
+    assert [len(batch["rows"]) for batch in batches] == [6, 8, 8, 8, 8, 2]
+    assert [batch["labelled"] for batch in batches] == [0, 6, 14, 22, 30, 38]
+    assert [batch["picked"].count("random") for batch in batches] == [6, 3, 3, 3, 3, 2]
+    assert set(batches[0]["predicted"]) == {None}
+    session.next_batch()
+    assert session.said.batches == batches
+    assert agreement.say_stop(session, 0.99) == "No row is left to label."
+
+
+def test_a_labelling_goes_on_where_it_was_left(begun):
+    session = begun()
+    session.answer_from_column(2)
+    session.next_batch()
+    first, second, *rest = session.pending
+    session.label(first, "negative")
+    session.skip(second)
+    again = begun()
+    assert again.pending == rest
+    assert again.said == session.said
+    assert len(again.labelled) == 15
+    again.undo()
+    assert again.pending == [second, *rest]
+    again.undo()
+    again.label(first, "positive")
+    assert again.said.answers[again.rows.keys[first]] == "positive"
+    with refused("not waiting"):
+        again.label(first, "negative")
+    with refused("'other' is not in the list"):
+        again.label(second, "other")
+
+
+def test_the_same_answers_give_the_same_batches(begun, tmp_path):
+    one = begun()
+    one.answer_from_column(4)
+    (tmp_path / "out").rename(tmp_path / "before")
+    two = begun()
+    two.answer_from_column(4)
+
+    def without_times(session):
+        return [{name: value for name, value in line.items() if name != "at"} for line in session.journal.lines]
+
+    assert without_times(one) == without_times(two)
+
+
+def test_an_undone_answer_of_an_earlier_batch_keeps_the_prediction_made_before_it(begun):
+    session = begun()
+    session.answer_from_column(2)
+    last = list(session.said.answers)[-1]
+    session.next_batch()
+    before = agreement.answers(session)
+    session.undo()
+    assert session.rows.keys[session.pending[0]] == last
+    assert len(agreement.answers(session)) == len(before) - 1
+    session.label(session.pending[0], before["label"].iloc[-1])
+    assert agreement.answers(session).equals(before)
+
+
+def test_labels_of_the_file_count_and_one_class_is_not_trained_on(tmp_path, tiny_encoder):
+    table = invented(30)
+    for n, row in enumerate(table):
+        row["label"] = "negative" if n % 2 == 0 and n < 20 else ""
+    rows = read_rows(write_csv(tmp_path / "mine.csv", table), "text", "", "negative,positive", "label")
+    session = labelling.Labelling(rows, labelling.recipe(rows, 4, 5, tiny_encoder), tmp_path / "out", 2)
+    assert session.counts == {"negative": 10, "positive": 0}
+    assert not session.ready
+    with refused("two classes or more"):
+        session.fit()
+    session.next_batch()
+    assert session.said.batches[0]["picked"] == ["random"] * 5
+    for row in session.pending:
+        session.label(row, "positive" if row % 2 else "negative")
+    session.next_batch()
+    assert session.said.batches[1]["picked"].count("bald") == 3
+
+
+# ---- how good, and when to stop
+
+
+def test_the_learning_curve_counts_what_was_predicted_before(begun):
+    session = begun()
+    session.answer_from_column(4)
+    curve = agreement.learning_curve(session)
+    right = {}
+    for batch in session.said.batches[1:]:
+        for key, picked, predicted in zip(batch["rows"], batch["picked"], batch["predicted"], strict=True):
+            right.setdefault((batch["batch"], picked), []).append(predicted == session.said.answers[key])
+    assert {(row["batch"], row["picked"]): (row["rows"], row["agreement"]) for _, row in curve.iterrows()} == {
+        group: (len(values), sum(values) / len(values)) for group, values in right.items()
+    }
+    for _, row in curve.iterrows():
+        n, p, z = row["rows"], row["agreement"], 1.959963984540054
+        middle, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        ends = ((middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n))
+        assert (row["low"], row["high"]) == pytest.approx(ends, abs=1e-9)
+
+
+def test_kappa_is_that_of_scikit_learn_and_0_where_nothing_was_learnt():
+    rng = np.random.default_rng(0)
+    for classes in (2, 3, 5):
+        a, b = rng.integers(classes, size=(2, 50))
+        assert labelling.kappa(a, b) == pytest.approx(cohen_kappa_score(a, b))
+        assert labelling.kappa(a, a) == 1
+    assert labelling.kappa([1, 1, 1], [1, 1, 1]) == 0
+    assert labelling.kappa([], []) == 0
+
+
+def test_successive_models_are_compared_on_unlabelled_rows(begun):
+    session = begun()
+    session.answer_from_column(4)
+    kappas = [batch.get("kappa") for batch in session.said.batches]
+    assert kappas[:2] == [None, None], "the first model has none before it"
+    assert all(-1 <= kappa <= 1 for kappa in kappas[2:])
+    assert agreement.say_stop(session, 0.99).startswith("Go on: the rule needs 3 agreements")
+
+
+@pytest.mark.parametrize(("threshold", "word"), [(0.9, "You may stop"), (0.99, "Go on")])
+def test_the_rule_for_stopping_averages_three_agreements(threshold, word, begun):
+    session = begun()
+    session.next_batch()
+    for number, kappa in enumerate([0.1, 1.0, 0.9, 0.95], 1):
+        session.journal.append(batch=number, rows=[], picked=[], predicted=[], labelled=0, kappa=kappa)
+    said = agreement.say_stop(session, threshold)
+    assert said.startswith(word)
+    assert "mean κ of 0.95" in said
+
+
+# ---- the widget
+
+
+def test_the_widget_takes_answers_to_the_row_that_it_shows_and_no_others(begun):
+    session = begun(answers="")
+    widget = Labeller(session, 0.99)
+    row = widget.shown["row"]
+    for stale in ({"row": row + 1, "label": "positive"}, {"row": row, "label": "other"}, {"label": "positive"}, {}):
+        turn = widget.shown["turn"]
+        widget.receive(stale)
+        assert widget.shown["row"] == row
+        assert widget.shown["turn"] > turn, "the page is told, or it would wait"
+    assert not session.said.answers
+    widget.receive({"row": row, "label": "positive"})
+    widget.receive({"row": row, "label": "positive"})
+    assert list(session.said.answers.values()) == ["positive"]
+    second = widget.shown["row"]
+    widget.receive({"row": second, "skip": True})
+    widget.receive({"undo": True})
+    assert widget.shown["row"] == second
+    assert widget.shown["counts"] == [0, 1]
+
+
+def test_the_widget_trains_when_a_batch_is_complete(begun):
+    session = begun(answers="")
+    widget = Labeller(session, 0.99)
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]["busy"]), "shown")
+    for row in session.pending:
+        widget.receive({"row": row, "label": session.rows.labels[row % 2]})
+    assert [busy for busy in seen if busy] == ["Training on 6 labels, then scoring 34 rows …"]
+    assert widget.shown["place"] == "batch 2, row 1 of 8"
+
+
+def test_an_answer_that_cannot_be_saved_is_not_taken(begun):
+    session = begun(answers="")
+    widget = Labeller(session, 0.99)
+    row = widget.shown["row"]
+    session.journal.path.unlink()
+    session.journal.path.mkdir()
+    widget.receive({"row": row, "label": "positive"})
+    assert "the answer is not saved" in widget.shown["error"]
+    assert widget.shown["row"] == row
+
+
+def test_hostile_texts_stay_texts(tmp_path, tiny_encoder):
+    rows = [{"text": text, "label": ""} for text in HOSTILE] + invented(12)
+    read = read_rows(write_csv(tmp_path / "mine.csv", rows), "text", "", "negative,positive", "label")
+    session = labelling.Labelling(read, labelling.recipe(read, 17, 2, tiny_encoder), tmp_path / "out")
+    widget = Labeller(session, 0.99)
+    page = widget._repr_mimebundle_()
+    page = (page[0] if isinstance(page, tuple) else page)["text/html"]
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "&lt;" in page
+    assert "\x1b" not in page
+    while session.pending:
+        session.label(session.pending[0], "positive")
+        session.next_batch()
+    written, exact = handover.write_labels(session, tmp_path / "out")
+    with open(written, encoding="utf-8", newline="") as file:
+        cells = [row["text"] for row in csv.DictReader(file)]
+    assert not [cell for cell in cells if cell.lstrip()[0] in "=+-@"]
+    assert "'=HYPERLINK(1)" in cells
+    texts = [json.loads(line)["text"] for line in exact.read_text("utf-8").split("\n")[:-1]]
+    assert texts == [text for (text,) in read.texts]
+
+
+# ---- what is handed over
+
+
+def test_the_classifier_of_the_files_says_what_the_trained_one_says(begun, tmp_path):
+    from transformers import AutoModel, AutoTokenizer
+
+    session = begun()
+    session.answer_from_column(2)
+    trained = handover.trained_on(session)
+    handover.save_classifier(trained, tmp_path / "classifier")
+    texts = ["a superb film", "awful", "", "x " * 300]
+    expected = handover.score(trained, texts)
+    assert handover.score(handover.load_classifier(tmp_path / "classifier"), texts).equals(expected)
+    assert expected["probability"].between(0.5, 1).all()
+    assert expected["bald"].between(0, math.log(2)).all()
+
+    loaded = AutoModel.from_pretrained(tmp_path / "classifier" / "encoder")
+    weights = trained.classifier.encoder.bert.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in loaded.state_dict().items() if name in weights)
+    assert not set(weights) - set(loaded.state_dict())
+    assert AutoTokenizer.from_pretrained(tmp_path / "classifier" / "encoder")("film")["input_ids"][0] == 101
+    with refused("needs 1 texts"):
+        handover.score(trained, [("a", "b")])
+    (tmp_path / "classifier" / "decoder.safetensors").unlink()
+    with refused("has no decoder.safetensors"):
+        handover.load_classifier(tmp_path / "classifier")
+
+
+# ---- notebook 07
+
+
+def test_it_runs_on_request_alone_and_finds_the_callers_file(tmp_path):
+    notebooks = runner.read_notebooks(runner.NOTEBOOKS)
+    assert NOTEBOOK not in dict(runner.plan([], tmp_path, notebooks).jobs)
+    asked = ["--only", "07", "-p", "path", "mine.csv", "-p", "labels", "a,b"]
+    ((path, values),) = runner.plan(asked, tmp_path, notebooks).jobs
+    assert path == NOTEBOOK
+    assert values == {"path": str(tmp_path / "mine.csv"), "labels": "a,b"}
+    assert runner.needed_runs(runner.plan(asked, tmp_path, notebooks)) == []
+
+
+def test_the_notebook_runs_without_a_person(tmp_path, tiny_encoder, monkeypatch):
+    for name in ("JUPYTER_PATH", "OMP_NUM_THREADS", "BERT_BALD_SESSION"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    runner.prepare_environment()
+    path = write_csv(tmp_path / "mine.csv", invented(60))
+    values = {"path": str(path), "answers": "label", "encoder": tiny_encoder, "batches": 3}
+    executed = tmp_path / "executed.ipynb"
+    assert execution.execute(NOTEBOOK, executed, values) == ("", "")
+    outputs = [output for cell in nbformat.read(executed, as_version=4).cells for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    shown = [output.data for output in outputs if "data" in output]
+    (page,) = [data["text/html"] for data in shown if "Asked next" in data.get("text/html", "")]
+    assert "50 labelled, 0 skipped" in page
+    assert any("image/png" in data for data in shown)
+    (answer,) = [text for data in shown if (text := data.get("text/markdown", "")).startswith("**Answer.** ")]
+    assert "Trained on 30 labels" in answer
+    folder = tmp_path / "mine-answered"
+    assert len((folder / "labelled.jsonl").read_text("utf-8").splitlines()) == 50
+    texts = handover.score(handover.load_classifier(folder / "classifier"), ["superb film", "awful film"])
+    assert set(texts["label"]) <= {"negative", "positive"}
