@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from lib.protocol import StudyError, digest, names, one_of
+from lib.provenance import ROOT
 
 SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no tokenizer and no file takes
 UNLABELLED = -1
-DEMONSTRATION = Path(__file__).resolve().parent.parent / "demonstration" / "reviews.csv"
+DEMONSTRATION = ROOT / "demonstration" / "reviews.csv"
 
 
 @dataclass(frozen=True)
