@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,13 +10,13 @@ import pandas as pd
 
 from lib import scoring, uncertainty
 from lib.active_learning import device, settled
+from lib.escaping import in_cell
 from lib.labelling import Labelling
 from lib.model import Classifier, build_classifier
 from lib.own_rows import UNLABELLED
 from lib.protocol import Protocol, StudyError
 from lib.tasks import load_tokenizer, tokenise
 
-FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # how a text begins that a spreadsheet takes for a formula
 OWN_COLUMNS = ("row", "label", "from")
 EXAMPLE = '''\
 """Label texts:  python score.py "a text" "another text"  (two arguments a row if it was trained on pairs).
@@ -63,13 +62,8 @@ def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
     with open(folder / "labelled.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         for row in (["row", *columns, "label", "from"], *(row.values() for row in table)):
-            writer.writerow(map(spreadsheet_safe, row))
+            writer.writerow(in_cell(str(value)) for value in row)
     return [folder / "labelled.csv", exact]
-
-
-def spreadsheet_safe(value):
-    """A text that no spreadsheet takes for a formula: an apostrophe is put before one that begins like it."""
-    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 # ---- the classifier

@@ -1,12 +1,12 @@
 """The widget in which a person labels rows: a button and a number key a class, skip and undo."""
 
-import html
 from pathlib import Path
 
 import anywidget
 import traitlets
 
 from lib.agreement import say_agreement, say_stop
+from lib.escaping import in_html, isolated, shortened, visible
 from lib.labelling import Labelling
 from lib.protocol import StudyError
 
@@ -82,7 +82,7 @@ def describe(labelling: Labelling, stop_at: float) -> dict:
         "counts": list(labelling.counts.values()),
         "columns": list(rows.columns),
         "row": row,
-        "texts": [] if row is None else [visible(text) for text in rows.texts[row]],
+        "texts": [] if row is None else [lines(text) for text in rows.texts[row]],
         "place": f"batch {len(said.batches)}, row {size - len(pending) + 1} of {size}" if pending else "",
         "done": (size - len(pending)) / size if size else 0,
         "total": f"{len(labelling.labelled)} labelled, {skipped} skipped, {len(labelling.pool)} left",
@@ -99,24 +99,24 @@ def last_answer(labelling: Labelling) -> str:
         return ""
     key, label = list(answers.items())[-1]
     text = labelling.rows.texts[labelling.row_of[key]][0] if key in labelling.row_of else "a row that is gone"
-    return f"{'skipped' if label is None else label}: {visible(text[:60])}{'…' if len(text) > 60 else ''}"
+    return f"{'skipped' if label is None else label}: {visible(shortened(text, 60))}"
 
 
-def visible(text: str) -> str:
-    """Control characters as the signs that stand for them; line breaks and tabs stay."""
-    return "".join(chr(0x2400 + ord(sign)) if ord(sign) < 32 and sign not in "\n\t" else sign for sign in text)
+def lines(text: str) -> str:
+    """A text with its line breaks, and signs for what cannot be seen."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 def static(labelling: Labelling, stop_at: float) -> str:
     """The same without a kernel: how far labelling is, and the rows that are asked next. Texts are escaped."""
-    shown = describe(labelling, stop_at)
-    told = [shown["total"], f"classes: {labelling.counts}", shown["agreement"], shown["advice"]]
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in told if line)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(visible(text[:500]))}</td>" for text in labelling.rows.texts[n]) + "</tr>"
+    shown, rows = describe(labelling, stop_at), labelling.rows
+    counts = ", ".join(f"{name}: {number}" for name, number in labelling.counts.items())
+    told = [shown["total"], counts, shown["agreement"], shown["advice"]]
+    head = "".join(f"<th>{in_html(name)}</th>" for name in rows.columns)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="text-align: left">{isolated(text)}</td>' for text in rows.texts[n]) + "</tr>"
         for n in labelling.pending[:SHOWN]
     )
-    header = "".join(f"<th>{html.escape(name)}</th>" for name in labelling.rows.columns)
-    table = f"<p>Asked next:</p><table><tr>{header}</tr>{rows}</table>" if rows else ""
+    table = f"<p>Asked next:</p><table><tr>{head}</tr>{body}</table>" if body else ""
     note = "<p>To label, open this notebook in JupyterLab and run its cells.</p>"
-    return f"<div class='mathjax_ignore tex2jax_ignore'>{lines}{table}{note}</div>"
+    return "".join(f"<p>{in_html(line)}</p>" for line in told if line) + table + note

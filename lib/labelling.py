@@ -21,7 +21,7 @@ from lib.training import train
 
 
 def recipe(rows: OwnRows, begin: int, query: int, encoder: str = "", max_length: int = 128) -> Protocol:
-    """How to train on one's own rows: the study's protocol, with all cores. Raises StudyError for too few rows."""
+    """How to train on one's own rows: the study's protocol. Raises StudyError for too few rows."""
     if len(rows) < begin + query:
         raise StudyError(
             f"{rows.path} has {len(rows)} rows, fewer than begin={begin} and a batch of query={query}: "
@@ -30,8 +30,9 @@ def recipe(rows: OwnRows, begin: int, query: int, encoder: str = "", max_length:
     from dask.system import CPU_COUNT
 
     named = {"encoder": encoder} if encoder else {}
+    threads = max(1, CPU_COUNT // 2)  # with a thread for each core, whatever else runs makes all of them wait
     sizes = {"start": begin, "query": query, "rounds": 1, "pool": len(rows), "max_length": max_length}
-    return Protocol(task="own rows", threads=CPU_COUNT, **sizes, **named)
+    return Protocol(task="own rows", threads=threads, **sizes, **named)
 
 
 def output_folder(path: Path, save: str, answers: str) -> Path:
@@ -54,7 +55,7 @@ class Labelling:
         about = {"columns": list(rows.columns), "labels": list(rows.labels), "answers": answers}
         self.journal = Journal(self.folder / "journal.jsonl", about)
         self.row_of = {key: n for n, key in enumerate(rows.keys)}
-        self.classifier = None  # as last trained
+        self.fitted = None  # labels_N and the classifier that was trained on them
 
     # ---- what is known
 
@@ -174,15 +175,19 @@ class Labelling:
         self.journal.append(**batch, picked=picked, predicted=predicted, **more)
 
     def fit(self) -> Classifier:
-        """Train from θ_0 on all labels. Raises StudyError if they are of one class."""
+        """The classifier trained from θ_0 on all labels, the same for the same labels.
+
+        Raises StudyError if they are of one class.
+        """
         if sum(map(bool, self.counts.values())) < 2:
             raise StudyError(f"labels so far: {self.counts}: label rows of two classes or more before training")
-        rows = dataclasses.replace(self.tokenised, labels_N=self.labels_N)
-        classifier = copy.deepcopy(self.theta_0)
-        with settled(self.protocol):
-            train(classifier, rows, self.labelled, self.protocol, len(self.said.batches))
-        self.classifier = classifier
-        return classifier
+        if self.fitted is None or not np.array_equal(self.fitted[0], self.labels_N):
+            classifier, labels_N = copy.deepcopy(self.theta_0), self.labels_N
+            rows = dataclasses.replace(self.tokenised, labels_N=labels_N)
+            with settled(self.protocol):
+                train(classifier, rows, self.labelled, self.protocol, len(self.labelled))
+            self.fitted = labels_N, classifier
+        return self.fitted[1]
 
     def _compare(self, number: int, predictions: dict[str, str]) -> float | None:
         """Cohen's κ with the last model, over the rows that both predicted unlabelled; None if there is none."""

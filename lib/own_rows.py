@@ -180,7 +180,7 @@ def classes_of(kept, column: str, classes, path: Path) -> np.ndarray:
     return np.array([numbers[row.get(column, "")] for _, row in kept], np.int64)
 
 
-def write_demonstration(path: Path = DEMONSTRATION, rows: int = 300) -> Path:
+def write_demonstration(path: Path = DEMONSTRATION, rows: int = 200) -> Path:
     """Write a csv with the first sentences of the task `reviews`, in columns text and label. → its path"""
     from lib.tasks import read_texts
 

@@ -369,6 +369,7 @@ def test_hostile_texts_stay_texts(tmp_path, tiny_encoder):
     written, exact = handover.write_labels(session, tmp_path / "out")
     with open(written, encoding="utf-8", newline="") as file:
         cells = [row["text"] for row in csv.DictReader(file)]
+    assert len(cells) == len(read)
     assert not [cell for cell in cells if cell.lstrip()[0] in "=+-@"]
     assert "'=HYPERLINK(1)" in cells
     texts = [json.loads(line)["text"] for line in exact.read_text("utf-8").split("\n")[:-1]]
