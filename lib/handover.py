@@ -15,7 +15,7 @@ from lib.labelling import Labelling
 from lib.model import Classifier, build_classifier
 from lib.own_rows import UNLABELLED
 from lib.protocol import Protocol, StudyError
-from lib.tasks import load_tokenizer, tokenise
+from lib.rows import load_tokenizer, tokenise
 
 OWN_COLUMNS = ("row", "label", "from")
 EXAMPLE = '''\

@@ -16,7 +16,7 @@ from lib.journal import Journal, Said
 from lib.model import Classifier, build_classifier
 from lib.own_rows import UNLABELLED, OwnRows
 from lib.protocol import Protocol, StudyError
-from lib.tasks import Rows, load_tokenizer, tokenise
+from lib.rows import Rows, load_tokenizer, tokenise
 from lib.training import train
 
 

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from lib import sources
 from lib.protocol import Protocol, StudyError
-from lib.tasks import Batch
+from lib.rows import Batch
 
 HEIGHTS = (3, 4, 5)  # of the convolutional filters, in tokens
 

@@ -16,6 +16,7 @@ VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")  # of x86, the best fir
 CODE = (
     "protocol",
     "sources",
+    "rows",
     "tasks",
     "model",
     "training",

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from lib import acquisition, uncertainty
 from lib.model import Classifier
 from lib.protocol import Protocol
-from lib.tasks import Rows
+from lib.rows import Rows
 
 SAMPLES = (5, 10, 20, 50, 100, 200, 500, 1000)  # the S whose picks are compared, once in a run
 

@@ -1,18 +1,15 @@
-"""The text-classification tasks: rows of text with a label, tokenised once and kept as flat arrays."""
+"""The text-classification tasks: where their rows of text come from, and how they are split and checked."""
 
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from itertools import chain, pairwise
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
 import numpy as np
 
 from lib import sources
 from lib.protocol import StudyError, one_of
-
-if TYPE_CHECKING:  # it takes seconds to import, and texts are read without it
-    import torch
+from lib.rows import Rows, remembered
 
 NEAR_ZERO = 0.5  # reviews with a mean rating nearer to zero than this are left out
 
@@ -37,69 +34,6 @@ TASKS = {
     "reviews": Source(("negative", "positive"), ("sentence",)),
     "editorials": Source(("next", "same editorial", "other editorial"), ("first", "second")),
 }
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some rows, packed end to end without padding."""
-
-    tokens_T: "torch.Tensor"  # token ids, int64
-    segments_T: "torch.Tensor"  # 0 for the first text, 1 for the second
-    positions_T: "torch.Tensor"  # place in the row
-    starts_B: "torch.Tensor"  # index in T of the first token, [CLS], of each row
-    lengths: np.ndarray  # tokens of each row
-    labels_B: "torch.Tensor"
-
-
-@dataclass(frozen=True)
-class Rows:
-    """N labelled rows: the texts, and their tokens as one flat array with offsets."""
-
-    texts: list[tuple[str, ...]]
-    labels_N: np.ndarray
-    tokens_T: np.ndarray
-    segments_T: np.ndarray
-    offsets: np.ndarray  # N + 1; row n is tokens_T[offsets[n] : offsets[n + 1]]
-
-    def __len__(self) -> int:
-        return len(self.labels_N)
-
-    @property
-    def lengths_N(self) -> np.ndarray:
-        return np.diff(self.offsets)
-
-    def flat_index(self, rows: np.ndarray) -> np.ndarray:
-        """Positions in the flat arrays of all tokens of `rows`, in the order of `rows`."""
-        lengths = self.lengths_N[rows]
-        ends = np.cumsum(lengths)
-        return np.arange(ends[-1]) + np.repeat(self.offsets[rows] - (ends - lengths), lengths)
-
-    def batch(self, rows, device="cpu") -> Batch:
-        """The rows of these numbers, packed in this order."""
-        import torch
-
-        rows = np.asarray(rows)
-        lengths = self.lengths_N[rows]
-        starts = np.cumsum(lengths) - lengths
-        flat = self.flat_index(rows)
-        positions = np.arange(len(flat)) - np.repeat(starts, lengths)
-        arrays = self.tokens_T[flat], self.segments_T[flat], positions, starts, self.labels_N[rows]
-        tokens, segments, positions, starts, labels = (
-            torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays
-        )
-        return Batch(tokens, segments, positions, starts, lengths, labels)
-
-    def token_batches(self, rows, tokens: int) -> list[np.ndarray]:
-        """`rows` cut into batches of like length with at most `tokens` tokens each (or one row)."""
-        rows = np.asarray(rows)
-        rows = rows[np.argsort(self.lengths_N[rows], kind="stable")]
-        batches, first, filled = [], 0, 0
-        for i, length in enumerate(self.lengths_N[rows]):
-            if filled + length > tokens and i > first:
-                batches.append(rows[first:i])
-                first, filled = i, 0
-            filled += length
-        return [*batches, rows[first:]] if len(rows) else []
 
 
 @dataclass(frozen=True)
@@ -149,36 +83,8 @@ def load_task(name: str, hub: str | None = None, encoder: str = "all-MiniLM-L6-v
     StudyError for an unknown task, a missing split, unknown labels, an empty text.
     """
     texts = read_texts(name, hub or "")
-    tokenizer = load_tokenizer(encoder)
-    train, validation = (tokenise(rows, tokenizer, max_length) for rows in (texts.train, texts.validation))
+    train, validation = remembered([texts.train, texts.validation], texts.fingerprint, encoder, max_length)
     return Task(name, train, validation, texts.labels, texts.fingerprint)
-
-
-def load_tokenizer(encoder: str):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(sources.checkpoint(encoder), trust_remote_code=False)
-
-
-def tokenise(rows: list[tuple], tokenizer, max_length: int) -> Rows:
-    """Tuples of one or two texts and a label → Rows. Two texts are encoded as a pair."""
-    texts, labels = [row[:-1] for row in rows], [row[-1] for row in rows]
-    columns = [list(column) for column in zip(*texts, strict=True)]
-    encoded = tokenizer(
-        *columns,
-        truncation=True,
-        max_length=max_length,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=True,
-    )
-    lengths = np.fromiter(map(len, encoded["input_ids"]), np.int64, len(rows))
-    flat = {
-        key: np.fromiter(chain.from_iterable(encoded[key]), np.int32, lengths.sum())
-        for key in ("input_ids", "token_type_ids")
-    }
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return Rows(texts, np.array(labels, np.int64), flat["input_ids"], flat["token_type_ids"].astype(np.int8), offsets)
 
 
 def _fingerprint(labels, *splits) -> str:

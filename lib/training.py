@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from lib.model import Classifier
 from lib.protocol import Protocol
-from lib.tasks import Rows
+from lib.rows import Rows
 
 
 def train(classifier: Classifier, rows: Rows, labelled, protocol: Protocol, round_: int) -> list[float]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lib.model import Classifier
-from lib.tasks import Rows
+from lib.rows import Rows
 
 TOKENS = {"cpu": 1024, "cuda": 32_768}  # in a batch: what stays in the CPU's cache, what fills a GPU
 ELEMENTS = 4_000_000  # of the largest intermediate result of the stochastic passes

@@ -16,7 +16,8 @@ from transformers import BertModel
 from lib import active_learning, sources
 from lib.model import MCDropout, build_classifier, freeze_layers
 from lib.protocol import profile
-from lib.tasks import load_task, load_tokenizer, tokenise
+from lib.rows import load_tokenizer, tokenise
+from lib.tasks import load_task
 
 # rows of 3, 4 and 5 tokens, [CLS] and [SEP] included, among longer ones
 TEXTS = ["dull", "never dull", "the story is never dull and the ending is quite warm", "odd slow film", "a " * 40, "."]

@@ -195,7 +195,7 @@ def no_model(monkeypatch):
 
     monkeypatch.setattr(active_learning, "compute", stop)
     monkeypatch.setattr("lib.model._load_bert", stop)
-    monkeypatch.setattr("lib.tasks.load_tokenizer", stop)
+    monkeypatch.setattr("lib.rows.load_tokenizer", stop)
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
 

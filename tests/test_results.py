@@ -182,7 +182,7 @@ def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
 
 def test_tables_are_read_without_the_model(tiny_protocol, whole, monkeypatch):
     monkeypatch.setattr("lib.model._load_bert", None)
-    monkeypatch.setattr("lib.tasks.load_tokenizer", None)
+    monkeypatch.setattr("lib.rows.load_tokenizer", None)
     assert len(load("rounds", [tiny_protocol()], whole)) == 3
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib import sources
-from lib.tasks import NEAR_ZERO, TASKS, load_task, load_tokenizer, read_texts, tokenise
+from lib.rows import load_tokenizer, tokenise
+from lib.tasks import NEAR_ZERO, TASKS, load_task, read_texts
 
 HUB_TASKS = ("sst2", "qnli", "mnli", "snli")
 SST2 = ["negative", "positive"]

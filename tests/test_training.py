@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from lib.model import build_classifier
 from lib.protocol import RANGES
-from lib.tasks import load_task, load_tokenizer, tokenise
+from lib.rows import load_tokenizer, tokenise
+from lib.tasks import load_task
 from lib.training import build_optimizer, epoch_batches, train, warmup_then_decay
 
 

@@ -8,7 +8,8 @@ from helpers import SLOW_LOGITS, row_of
 from lib import uncertainty
 from lib.acquisition import STRATEGIES, highest
 from lib.model import build_classifier
-from lib.tasks import load_task, load_tokenizer, tokenise
+from lib.rows import load_tokenizer, tokenise
+from lib.tasks import load_task
 from lib.training import train
 from lib.uncertainty import draw_masks, frozen_prefix, pool_features, predict_log_probs, sample_log_probs
 
