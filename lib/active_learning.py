@@ -13,6 +13,7 @@ import torch
 from lib import results, scoring, uncertainty
 from lib.model import Classifier, build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
+from lib.prefix import frozen_prefix
 from lib.protocol import Protocol, StudyError
 from lib.tasks import Task, load_task
 from lib.training import train
@@ -45,8 +46,10 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
     labelled, pool = split_rows(protocol, task)
     evaluated = np.arange(len(task.validation))[: protocol.validation_rows or None]
     record.begin()
-    pool_prefix = uncertainty.frozen_prefix(theta_0, task.train, pool, protocol.frozen)
-    validation_prefix = uncertainty.frozen_prefix(theta_0, task.validation, evaluated, protocol.frozen)
+    validation_prefix = frozen_prefix(theta_0, task.validation, evaluated, protocol.frozen)
+    whole_prefix = None  # of all rows that will be scored; a run that scores none needs its labelled rows alone
+    if protocol.scores:
+        whole_prefix = frozen_prefix(theta_0, task.train, np.concatenate([labelled, pool]), protocol.frozen)
 
     classifier = copy.deepcopy(theta_0)
     for round_ in range(protocol.rounds + 1 if last is None else last + 1):
@@ -55,7 +58,8 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
             classifier = copy.deepcopy(theta_0)
         clock = Clock()
         if not finished or protocol.restart == "warm":
-            losses = train(classifier, task.train, labelled, protocol, round_)
+            prefix = whole_prefix or frozen_prefix(theta_0, task.train, labelled, protocol.frozen)
+            losses = train(classifier, task.train, labelled, protocol, round_, prefix)
         clock("training")
         if not finished:
             layers = mean_absolute_difference(snapshot(theta_0), snapshot(classifier))
@@ -64,7 +68,7 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
             clock("evaluation")
             features_NF, picked, scores, health, examined = None, [], {}, {}, {}
             if protocol.scores and round_ < protocol.rounds:
-                features_NF = uncertainty.pool_features(classifier, task.train, pool, pool_prefix)
+                features_NF = uncertainty.pool_features(classifier, task.train, pool, whole_prefix)
             clock("encoding")
             if round_ < protocol.rounds:
                 picked, scores, health = scoring.acquire(classifier, features_NF, masks, pool, protocol, round_)

@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         bias = torch.cat([p.bias for p in projections])
         qkv = padding.add(F.linear(hidden_TH, weight, bias))
         q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each B × heads × longest × width
-        dropout = attention.dropout.p if self.training else 0.0
+        dropout = attention.dropout.p if attention.training else 0.0
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=padding.mask, dropout_p=dropout)
         return padding.remove(attended.transpose(1, 2).flatten(2))
 
@@ -239,9 +239,9 @@ class Classifier(nn.Module):
         hidden_TH = self.encoder.embed(batch) if hidden_TH is None else hidden_TH
         return self.decoder.features(self.encoder.run_layers(hidden_TH, batch, first), batch)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """→ logits_NC"""
-        return self.decoder(self.features(batch))
+    def forward(self, batch: Batch, hidden_TH: Tensor | None = None, first: int = 0) -> Tensor:
+        """→ logits_NC. hidden_TH, if given, is the input of layer `first`."""
+        return self.decoder(self.features(batch, hidden_TH, first))
 
 
 def build_classifier(protocol: Protocol, num_labels: int) -> Classifier:
@@ -307,12 +307,16 @@ def freeze_layers(classifier: Classifier, frozen: int) -> None:
     frozen: F > 0 freezes layers [0, F) and the embeddings below them, F < 0 the last -F layers, 0 nothing. The
     decoder is always trained. Raises StudyError if |F| is more than the number of layers.
     """
-    encoder = classifier.encoder
-    layers = len(encoder.layers)
+    layers = len(classifier.encoder.layers)
     if not -layers <= frozen <= layers:
         raise StudyError(f"frozen={frozen} is beyond the encoder's {layers} layers: choose {-layers} to {layers}")
     classifier.requires_grad_(True)
-    for layer in encoder.layers[:frozen] if frozen > 0 else encoder.layers[layers + frozen :]:
-        layer.requires_grad_(False)
+    for part in frozen_parts(classifier.encoder, frozen):
+        part.requires_grad_(False)
+
+
+def frozen_parts(encoder: Encoder, frozen: int) -> list[nn.Module]:
+    """What F = `frozen` excludes from training."""
     if frozen > 0:
-        encoder.bert.embeddings.requires_grad_(False)
+        return [encoder.bert.embeddings, *encoder.layers[:frozen]]
+    return list(encoder.layers[len(encoder.layers) + frozen :])

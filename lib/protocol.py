@@ -27,6 +27,7 @@ CHOICES = {
     "decoder": ("cnn", "linear"),
     "mc_dropout": ("penultimate", "decoder", "off"),
     "restart": ("cold", "warm"),
+    "frozen_dropout": ("off", "on"),
     "random_pool": ("same", "train"),
     "precision": ("auto", "float32", "bfloat16"),
 }
@@ -69,6 +70,7 @@ class Protocol:
     strategy: str = "bald"  # acquisition function, a key of lib.acquisition.STRATEGIES
     seed: int = 0  # run number: decoder initialisation, row order, dropout, masks, random acquisition
     frozen: int = 0  # F: layers [0, F) and the embeddings; F < 0: the last -F layers
+    frozen_dropout: str = "off"  # a frozen layer is a fixed function; "on": its dropout is active in training
 
     encoder: str = "all-MiniLM-L6-v2"  # a name in lib.sources.ENCODERS, a checkpoint folder, or ID@REVISION
     hub: str = ""  # folder laid out like the Hugging Face Hub; empty: the Hub itself
@@ -125,6 +127,8 @@ class Protocol:
             fields |= {"samples": 0}
         else:
             fields |= {"random_pool": "same"}
+        if not self.frozen:
+            fields |= {"frozen_dropout": "off"}
         if not self.rounds:  # nothing is acquired: the run is "train once on S_start"
             fields |= {"strategy": "none", "query": 0, "pool": 0, "samples": 0, "random_pool": "same"}
         return dict(sorted(fields.items()))

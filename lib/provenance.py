@@ -19,6 +19,7 @@ CODE = (
     "rows",
     "tasks",
     "model",
+    "prefix",
     "training",
     "uncertainty",
     "acquisition",

@@ -50,11 +50,15 @@ class Rows:
     def lengths_N(self) -> np.ndarray:
         return np.diff(self.offsets)
 
-    def flat_index(self, rows: np.ndarray) -> np.ndarray:
-        """Positions in the flat arrays of all tokens of `rows`, in the order of `rows`."""
+    def flat_index(self, rows: np.ndarray, starts_N: np.ndarray | None = None) -> np.ndarray:
+        """Positions in the flat arrays of all tokens of `rows`, in the order of `rows`.
+
+        starts_N: where the first token of each row is, if in other arrays than these.
+        """
+        starts = (self.offsets if starts_N is None else starts_N)[rows]
         lengths = self.lengths_N[rows]
         ends = np.cumsum(lengths)
-        return np.arange(ends[-1]) + np.repeat(self.offsets[rows] - (ends - lengths), lengths)
+        return np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
 
     def batch(self, rows, device="cpu") -> Batch:
         """The rows of these numbers, packed in this order."""

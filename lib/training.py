@@ -10,13 +10,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lib.model import Classifier
+from lib.model import Classifier, frozen_parts
+from lib.prefix import Prefix
 from lib.protocol import Protocol
 from lib.rows import Rows
 
 
-def train(classifier: Classifier, rows: Rows, labelled, protocol: Protocol, round_: int) -> list[float]:
+def train(
+    classifier: Classifier, rows: Rows, labelled, protocol: Protocol, round_: int, prefix: Prefix | None = None
+) -> list[float]:
     """Train in place on the rows numbered `labelled`; returns the loss of every step.
+
+    prefix: outputs of the frozen layers for these rows, if they are there; unused with frozen_dropout="on", which
+    makes them differ from step to step.
 
     AdamW with a linear warm-up and a linear decay, separate learning rates for encoder and decoder, cross-entropy.
     The order of rows and the dropout come from streams of the run's seed and this round.
@@ -24,19 +30,25 @@ def train(classifier: Classifier, rows: Rows, labelled, protocol: Protocol, roun
     device = next(classifier.parameters()).device
     batches = list(epoch_batches(labelled, protocol, round_))
     with used_embeddings(classifier, rows, labelled) as rows, seeded(protocol.torch_seed("dropout", round_), device):
-        return take_steps(classifier, rows, batches, protocol, device)
+        return take_steps(classifier, rows, batches, protocol, device, prefix)
 
 
-def take_steps(classifier: Classifier, rows: Rows, batches, protocol: Protocol, device) -> list[float]:
+def take_steps(classifier: Classifier, rows: Rows, batches, protocol: Protocol, device, prefix) -> list[float]:
     """One step of the optimiser for each batch; the loss of each."""
     optimizer = build_optimizer(classifier, protocol)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warmup_then_decay(len(batches), protocol.warmup))
     trained = [p for p in classifier.parameters() if p.requires_grad]
     losses = []
     classifier.train()
+    if protocol.frozen_dropout == "off":
+        for part in frozen_parts(classifier.encoder, protocol.frozen):
+            part.eval()
+    else:
+        prefix = None
     for numbers in batches:
         batch = rows.batch(numbers, device)
-        loss = F.cross_entropy(classifier(batch), batch.labels_B)
+        logits_NC = classifier(batch, *(prefix.of(numbers, device) if prefix else ()))
+        loss = F.cross_entropy(logits_NC, batch.labels_B)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, protocol.clip)
         optimizer.step()

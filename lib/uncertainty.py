@@ -1,50 +1,15 @@
 """Model uncertainty by Monte-Carlo dropout: the encoder once, then S stochastic passes of what follows it."""
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lib.model import Classifier
+from lib.prefix import TOKENS, Prefix
 from lib.rows import Rows
 
-TOKENS = {"cpu": 1024, "cuda": 32_768}  # in a batch: what stays in the CPU's cache, what fills a GPU
 ELEMENTS = 4_000_000  # of the largest intermediate result of the stochastic passes
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """Outputs of the frozen layers [0, F) for all of some rows: they are the same in every round of a run."""
-
-    rows: Rows
-    offset: int  # of the first row's first token in the flat arrays of all rows
-    hidden_TH: Tensor
-    first: int  # F, the layer that reads them
-
-    def places(self, numbers: np.ndarray) -> Tensor:
-        """Where the tokens of these rows are in hidden_TH."""
-        return torch.from_numpy(self.rows.flat_index(numbers) - self.offset).to(self.hidden_TH.device)
-
-    def of(self, numbers: np.ndarray) -> Tensor:
-        return self.hidden_TH[self.places(numbers)]
-
-
-@torch.inference_mode()
-def frozen_prefix(classifier: Classifier, rows: Rows, numbers, frozen: int) -> Prefix | None:
-    """Run layers [0, F) over the rows `numbers`, an ascending range, once. None if F ≤ 0: no output stays the same."""
-    if frozen <= 0:
-        return None
-    device = next(classifier.parameters()).device
-    first_token, end = rows.offsets[numbers[0]], rows.offsets[numbers[-1] + 1]
-    hidden_TH = torch.empty(end - first_token, classifier.encoder.width, device=device)
-    prefix = Prefix(rows, int(first_token), hidden_TH, frozen)
-    for some in rows.token_batches(numbers, TOKENS[device.type]):
-        batch = rows.batch(some, device)
-        hidden = classifier.encoder.run_layers(classifier.encoder.embed(batch), batch, 0, frozen)
-        hidden_TH[prefix.places(some)] = hidden
-    return prefix
 
 
 @torch.inference_mode()
@@ -57,8 +22,7 @@ def pool_features(classifier: Classifier, rows: Rows, numbers, prefix: Prefix | 
     features_NF = None
     for some in rows.token_batches(numbers, TOKENS[device.type]):
         batch = rows.batch(some, device)
-        start = (prefix.of(some), prefix.first) if prefix else ()
-        features = classifier.features(batch, *start)
+        features = classifier.features(batch, *(prefix.of(some, device) if prefix else ()))
         if features_NF is None:
             features_NF = features.new_empty(len(numbers), features.shape[1])
         features_NF[torch.from_numpy(place[some]).to(device)] = features

@@ -146,10 +146,10 @@ def stopped_before(round_: int, monkeypatch):
     class Stopped(Exception):
         pass
 
-    def train(classifier, rows, labelled, protocol, number):
+    def train(classifier, rows, labelled, protocol, number, *prefix):
         if number == round_:
             raise Stopped
-        return training.train(classifier, rows, labelled, protocol, number)
+        return training.train(classifier, rows, labelled, protocol, number, *prefix)
 
     with monkeypatch.context() as patch:
         patch.setattr(active_learning, "train", train)

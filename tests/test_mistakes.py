@@ -48,7 +48,7 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_mistake_in_a_command_is_one_line_and_exit_code_2(command, tmp_path, monkeypatch, capsys):
     """A run plans all runs of the chosen notebooks first, and stops there."""
-    monkeypatch.setattr(runner, "execute", None)
+    monkeypatch.setattr("lib.execution.execute_all", None)
     monkeypatch.setattr(runner, "workers", None)
     monkeypatch.setattr(runner, "prepare_environment", lambda: None)
     given = command.split(" ")

@@ -14,6 +14,7 @@ CHANGED = {
     "strategy": "entropy",
     "seed": 1,
     "frozen": 3,
+    "frozen_dropout": "on",
     "start": 11,
     "query": 99,
     "rounds": 8,
@@ -103,8 +104,9 @@ def test_the_key_changes_with_every_field_that_decides_the_numbers():
     assert CHANGED.keys() | set(LOCATIONS) == {field.name for field in dataclasses.fields(Protocol)}
     bald = {field: key(**{"strategy": "bald", field: value}) for field, value in CHANGED.items()}
     random = {field: key(**{"strategy": "random", field: value}) for field, value in CHANGED.items()}
-    assert {field for field in CHANGED if bald[field] == key(strategy="bald")} == {"random_pool"}
-    assert {field for field in CHANGED if random[field] == key(strategy="random")} == {"samples"}
+    assert {field for field in CHANGED if bald[field] == key(strategy="bald")} == {"random_pool", "frozen_dropout"}
+    assert {field for field in CHANGED if random[field] == key(strategy="random")} == {"samples", "frozen_dropout"}
+    assert key(frozen=2) != key(frozen=2, frozen_dropout="on")
     assert len({key(strategy=strategy) for strategy in CHOICES["strategy"]}) == len(CHOICES["strategy"])
 
 

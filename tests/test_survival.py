@@ -217,11 +217,11 @@ def test_a_failure_leaves_its_traceback_and_is_not_repeated_in_a_session(tiny_pr
     protocols = [tiny_protocol(seed=seed) for seed in range(2)]
     calls, train = [], active_learning.train
 
-    def fail(classifier, rows, labelled, protocol, round_):
+    def fail(classifier, rows, labelled, protocol, round_, prefix):
         calls.append(round_)
         if protocol.seed == 1 and round_ == 1:
             raise ValueError("boom\nmore")
-        return train(classifier, rows, labelled, protocol, round_)
+        return train(classifier, rows, labelled, protocol, round_, prefix)
 
     monkeypatch.setattr(active_learning, "train", fail)
     monkeypatch.setenv("BERT_BALD_SESSION", "one")

@@ -11,7 +11,7 @@ from lib.model import build_classifier
 from lib.rows import load_tokenizer, tokenise
 from lib.tasks import load_task
 from lib.training import train
-from lib.uncertainty import draw_masks, frozen_prefix, pool_features, predict_log_probs, sample_log_probs
+from lib.uncertainty import draw_masks, pool_features, predict_log_probs, sample_log_probs
 
 POOL = np.arange(10, 100)
 SAMPLES = 12
@@ -146,37 +146,6 @@ def test_a_chunk_stays_in_its_bounds_as_samples_and_pool_grow(samples, number, t
     classifier = build_classifier(tiny_protocol(hidden=128), 2)
     for piece in uncertainty.chunks(classifier, torch.empty(number, 3), samples):
         assert len(piece) * samples * 128 <= uncertainty.ELEMENTS
-
-
-@pytest.mark.parametrize("frozen", [1, 3, 4])
-def test_a_frozen_prefix_gives_the_same_features_and_picks(frozen, tiny_protocol, rows):
-    """Computed once from theta_0, read after training."""
-    protocol = tiny_protocol(task="mnli", frozen=frozen)
-    prefix = frozen_prefix(build_classifier(protocol, 3), rows, POOL, frozen)
-    assert prefix is not None
-    classifier = trained(protocol, rows)
-    masks = draw_masks(classifier, SAMPLES, seed=0)
-    for pool in (POOL, POOL[::-7]):
-        whole, resumed = (pool_features(classifier, rows, pool, p) for p in (None, prefix))
-        torch.testing.assert_close(resumed, whole, rtol=0, atol=1e-5)
-        ours, others = (STRATEGIES["bald"](sample_log_probs(classifier, f, masks)) for f in (resumed, whole))
-        assert picks(ours) == picks(others)
-
-
-@pytest.mark.parametrize("frozen", [0, -1, -4])
-def test_without_a_frozen_start_nothing_is_kept(frozen, tiny_protocol, rows):
-    assert frozen_prefix(build_classifier(tiny_protocol(frozen=frozen), 3), rows, POOL, frozen) is None
-
-
-def test_the_prefix_spares_the_frozen_layers(tiny_protocol, rows):
-    protocol = tiny_protocol(frozen=3)
-    classifier = build_classifier(protocol, 3)
-    prefix = frozen_prefix(classifier, rows, POOL, 3)
-    ran = []
-    for number, layer in enumerate(classifier.encoder.layers):
-        layer.output.register_forward_hook(lambda *_, number=number: ran.append(number))
-    pool_features(classifier, rows, POOL, prefix)
-    assert set(ran) == {3}
 
 
 def test_rows_of_three_and_four_tokens_are_scored_like_others(tiny_protocol, rows):
