@@ -112,7 +112,7 @@ def static(labelling: Labelling, stop_at: float) -> str:
     shown, rows = describe(labelling, stop_at), labelling.rows
     counts = ", ".join(f"{name}: {number}" for name, number in labelling.counts.items())
     told = [shown["total"], counts, shown["agreement"], shown["advice"]]
-    head = "".join(f"<th>{in_html(name)}</th>" for name in rows.columns)
+    head = "".join(f'<th style="text-align: left">{in_html(name)}</th>' for name in rows.columns)
     body = "".join(
         "<tr>" + "".join(f'<td style="text-align: left">{isolated(text)}</td>' for text in rows.texts[n]) + "</tr>"
         for n in labelling.pending[:SHOWN]

@@ -1,7 +1,8 @@
-"""Make the last run of a profile the committed study:  python -m lib.publish quick
+"""Make the last run of a profile the committed study:  python -m lib.publish quick [NN...]
 
 Copies executed/<profile>/ over notebooks/ (outputs and all, without papermill's own marks and the state of widgets),
-figures/<profile>/ to figures/study/<profile>/, and the runs that those figures were made from to results/study/.
+figures/<profile>/ to figures/study/<profile>/, and the runs that those figures were made from to results/study/. With
+numbers, only the outputs of these notebooks; those on request, which may show somebody's own data, must be named.
 """
 
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 
+from lib.command import ON_REQUEST
 from lib.pages import without_widgets
 from lib.results import ROOT, STORE
 
@@ -26,7 +28,13 @@ def publish(profile: str, notebooks: bool) -> None:
         shutil.rmtree(STORE / "study" / name, ignore_errors=True)
         shutil.copytree(STORE / name, STORE / "study" / name, ignore=shutil.ignore_patterns(".lock"))
     if notebooks:
-        for executed in sorted((ROOT / "executed" / profile).glob("[0-9][0-9]_*.ipynb")):
+        executed = (ROOT / "executed" / profile).glob("[0-9][0-9]_*.ipynb")
+        publish_notebooks(profile, {path.name[:2] for path in executed}.difference(ON_REQUEST))
+
+
+def publish_notebooks(profile: str, numbers) -> None:
+    for number in sorted(numbers):
+        for executed in (ROOT / "executed" / profile).glob(f"{number}_*.ipynb"):
             nbformat.write(without_papermill(executed), ROOT / "notebooks" / executed.name)
 
 
@@ -49,4 +57,8 @@ def without_papermill(path: Path):
 
 
 if __name__ == "__main__":
-    publish(sys.argv[1], notebooks=sys.argv[1] == "quick")
+    profile, *numbers = sys.argv[1:]
+    if numbers:
+        publish_notebooks(profile, numbers)
+    else:
+        publish(profile, notebooks=profile == "quick")
