@@ -13,6 +13,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from explored import HOSTILE, hostile, large
 from helpers import ROOT, refused
 
 from lib import results
@@ -20,26 +21,9 @@ from lib.active_learning import run
 from lib.escaping import in_cell, in_html, visible
 from lib.explorer import Explorer, data, panes
 from lib.explorer.data import NEVER, Explored
-from lib.explorer.filters import PATIENCE, Filters, matching, ordered
+from lib.explorer.filters import ANY, PATIENCE, Filters, matching, ordered
 from lib.qualitative import word_overlap
 from lib.results import Run
-
-HOSTILE = {
-    "script": "<script>window.hacked = 1</script>",
-    "handler": '<img src=x onerror="window.hacked = 1">',
-    "link": '<a href="javascript:window.hacked = 1">click</a> javascript:alert(1)',
-    "attribute": "\" onmouseover='window.hacked = 1' x=\"",
-    "markdown": "**bold** [link](javascript:alert(1)) `code` | a | b |\n# heading",
-    "formula": "$\\alpha$ and \\(x\\) and \\begin{equation}x\\end{equation} $$y$$",
-    "spreadsheet": '=HYPERLINK("http://example.org","click")',
-    "ansi": "\x1b[31mred\x1b[0m \x9b31m",
-    "direction": "\u202eright to left\u202c \u2066isolate \u200fmark עברית",
-    "long": "word " * 20_000,
-    "emoji": "👩‍👩‍👧‍👦 🏳️‍🌈 é",
-    "nul": "a\x00b\x07c\x7f",
-    "surrogate": "lone \ud800 and \udfff",
-    "template": "{{ 7 * 7 }} %s {0} </td></table></div><style>*{display:none}</style>",
-}
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +46,6 @@ def study(tiny_protocol, tmp_path_factory):
 @pytest.fixture(scope="module")
 def bald(study) -> Explored:
     return data.explore(study())
-
-
-def hostile(explored: Explored) -> Explored:
-    """The same run with hostile texts in every row."""
-    texts = list(HOSTILE.values())
-    rows = [(texts[i % len(texts)], texts[(i + 5) % len(texts)], row[-1]) for i, row in enumerate(explored.texts.train)]
-    labels = ("<b>yes</b>", "=1+1", "\u202eno")
-    return dataclasses.replace(explored, texts=dataclasses.replace(explored.texts, train=rows, labels=labels))
 
 
 class Page(HTMLParser):
@@ -174,8 +150,8 @@ def test_a_pair_is_the_first_run_that_is_there_and_random_of_its_seed(study):
 
 FILTERS = {
     "class": (Filters(label=1), lambda one: one["label"] == 1),
-    "right": (Filters(right=True), lambda one: one["right"]),
-    "wrong": (Filters(right=False), lambda one: not one["right"]),
+    "right": (Filters(prediction="right"), lambda one: one["right"]),
+    "wrong": (Filters(prediction="wrong"), lambda one: not one["right"]),
     "now": (Filters(queried="now"), lambda one: one["queried"] == 0),
     "later": (Filters(queried="later"), lambda one: one["queried"] == 1),
     "never": (Filters(queried="never"), lambda one: one["queried"] == NEVER),
@@ -188,7 +164,7 @@ FILTERS = {
         Filters(search=r"^superb\b.*dull", regular=True),
         lambda one: any(re.search(r"^superb\b.*dull", one[text]) for text in ("first", "second")),
     ),
-    "both": (Filters(label=0, right=False), lambda one: one["label"] == 0 and not one["right"]),
+    "both": (Filters(label=0, prediction="wrong"), lambda one: one["label"] == 0 and not one["right"]),
     "spaces": (Filters(search="  "), lambda one: True),
 }
 
@@ -363,7 +339,7 @@ def test_two_runs_are_compared_by_what_each_picked_alone(explorer, study):
 
 
 def test_csv_is_the_selection_in_its_order(explorer, tmp_path):
-    explorer._filters["right"].value = False
+    explorer._filters["prediction"].value = "wrong"
     explorer._grid.sort = ["row", False]
     explorer.save(tmp_path / "rows.csv")
     saved = pd.read_csv(tmp_path / "rows.csv")
@@ -473,21 +449,6 @@ def test_hostile_rows_are_shown_everywhere_as_text(bald):
 # ---- speed
 
 
-def large(bald: Explored, rows: int = 20_000) -> Explored:
-    """The same run with a pool of many rows: invented scores, repeated texts."""
-    rng = np.random.default_rng(0)
-    known = bald.texts.train
-    train = [(*known[i % len(known)][:2], i % 3) for i in range(rows + 10)]
-    pool = {}
-    for round_ in (0, 1):
-        numbers = np.arange(10, rows + 10, dtype=np.int32)
-        entropy = rng.uniform(0.1, 1.09, rows).astype(np.float32)
-        score = (entropy * rng.beta(1, 8, rows)).astype(np.float32)
-        columns = {"row": numbers, "score": score, "bald": score, "entropy": entropy}
-        pool[round_] = pd.DataFrame(columns | {"prediction": rng.integers(0, 3, rows).astype(np.int8)})
-    return dataclasses.replace(bald, texts=dataclasses.replace(bald.texts, train=train), pool=pool)
-
-
 def test_twenty_thousand_rows_are_fluid(bald, capsys):
     """Times are printed, not asserted: they depend on the machine."""
     start = time.perf_counter()
@@ -496,7 +457,7 @@ def test_twenty_thousand_rows_are_fluid(bald, capsys):
     actions = {
         "slide": lambda: setattr(explorer._round, "value", 0),
         "class": lambda: setattr(explorer._filters["label"], "value", 1),
-        "any class": lambda: setattr(explorer._filters["label"], "value", None),
+        "any class": lambda: setattr(explorer._filters["label"], "value", ANY),
         "sort by score": lambda: setattr(explorer._grid, "sort", ["score", False]),
         "sort by text": lambda: setattr(explorer._grid, "sort", ["first", False]),
         "search": lambda: setattr(explorer._filters["search"], "value", "film story"),

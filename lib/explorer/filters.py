@@ -11,6 +11,7 @@ import regex
 from lib.explorer.data import NEVER
 from lib.protocol import StudyError
 
+ANY = -1  # no class
 PATIENCE = 0.5  # seconds that a regular expression may take
 Found = Callable[[list[str]], list[bool]]  # texts of rows → which are found
 
@@ -19,8 +20,8 @@ Found = Callable[[list[str]], list[bool]]  # texts of rows → which are found
 class Filters:
     """What the rows shown have in common; the defaults keep all."""
 
-    label: int | None = None
-    right: bool | None = None  # whether the prediction is
+    label: int = ANY
+    prediction: str = ""  # "right" or "wrong"
     queried: str = ""  # "now": after this round, "later", "never"
     picked: str = ""  # of two runs until this round: "first" alone, "second" alone, "both" or "neither"
     low: float = -np.inf  # score
@@ -32,10 +33,10 @@ class Filters:
 def matching(table: pd.DataFrame, filters: Filters, round_: int, picks: tuple[set, set] = ((), ())) -> np.ndarray:
     """matching_N: whether a row of Explored.table passes the filters. Raises StudyError for a wrong expression."""
     kept = table["score"].between(filters.low, filters.high).to_numpy(copy=True)
-    if filters.label is not None:
+    if filters.label != ANY:
         kept &= (table["label"] == filters.label).to_numpy()
-    if filters.right is not None:
-        kept &= (table["right"] == filters.right).to_numpy()
+    if filters.prediction:
+        kept &= (table["right"] == (filters.prediction == "right")).to_numpy()
     if filters.queried:
         queried = table["queried"].to_numpy()
         kept &= {"now": queried == round_, "later": queried > round_, "never": queried == NEVER}[filters.queried]

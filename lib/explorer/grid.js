@@ -39,12 +39,12 @@ function render({ model, el }) {
 
   function drawHead() {
     const [sorted, descending] = model.get("sort");
-    head.replaceChildren(...model.get("columns").map(({ key, title, number }) => {
+    head.replaceChildren(...model.get("columns").map(({ key, title, number, falling }) => {
       const direction = key !== sorted ? "none" : descending ? "descending" : "ascending";
-      const sign = { none: "", descending: " ▼", ascending: " ▲" }[direction];
+      const sign = { none: "", descending: "\u00a0▼", ascending: "\u00a0▲" }[direction];
       const button = element("button", { type: "button", title: `sort by ${title}` }, title + sign);
       button.onclick = () => {
-        model.set("sort", [key, key === sorted ? !descending : number]);
+        model.set("sort", [key, key === sorted ? !descending : falling]);
         model.save_changes();
         head.querySelector(`[data-key="${key}"] button`).focus();
       };

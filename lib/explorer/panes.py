@@ -72,9 +72,8 @@ def details(explored: Explored, seeds: list[Explored], round_: int, row: pd.Seri
 
 
 def _facts(facts: dict[str, str]) -> str:
-    return (
-        f"<dl>{''.join(f'<div><dt>{name}</dt><dd>{isolated(value)}</dd></div>' for name, value in facts.items())}</dl>"
-    )
+    told = [f'<span><span class="note">{name}:</span> {isolated(value)}</span>' for name, value in facts.items()]
+    return f'<p class="facts">{" ".join(told)}</p>'
 
 
 def _samples(probs_SC, labels, explored: Explored, round_: int) -> str:
@@ -128,9 +127,9 @@ def _neighbours(explored: Explored, round_: int, row: int) -> str:
     ]
     stored = len(explored.samples[round_])
     return (
-        f"<h5>Nearest of the {stored} rows with stored features</h5><table><tr><th>row</th>"
+        f'<h5>Nearest of the {stored} rows with stored features</h5><div class="wide"><table><tr><th>row</th>'
         '<th title="Euclidean; 1 is the median distance from this row">distance</th><th>shared words</th>'
-        f"<th>queried</th><th>label</th><th>text</th></tr>{''.join(lines)}</table>"
+        f"<th>queried</th><th>label</th><th>text</th></tr>{''.join(lines)}</table></div>"
     )
 
 
@@ -215,8 +214,13 @@ def _extremes(explored: Explored, rows: pd.DataFrame, name: str) -> str:
         cells = [str(one["rank"]), str(one["row"]), *(number(one[n]) for n in ("score", "entropy", "expected_entropy"))]
         cells += [isolated(labels[one["label"]]), isolated(labels[one["prediction"]]), when(one["queried"])]
         cells += [isolated(one[text]) for text in texts]
-        lines.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    return (
-        f"<p>The {len(rows)} {name} rows:</p><table><thead><tr>{''.join(f'<th>{title}</th>' for title in head)}</tr>"
-        f"</thead><tbody>{''.join(lines)}</tbody></table>"
-    )
+        lines.append(_line("td", cells))
+    head, body = _line("th", head), "".join(lines)
+    return f"<p>The {len(rows)} {name} rows:</p><table><thead>{head}</thead><tbody>{body}</tbody></table>"
+
+
+def _line(tag: str, cells: list[str]) -> str:
+    """Five numbers, right; then words, left."""
+    sides = ["right"] * 5 + ["left"] * (len(cells) - 5)
+    written = [f'<{tag} style="text-align: {side}">{cell}</{tag}>' for side, cell in zip(sides, cells, strict=True)]
+    return f"<tr>{''.join(written)}</tr>"

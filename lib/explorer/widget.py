@@ -28,7 +28,7 @@ class Grid(anywidget.AnyWidget):
 
     _esm = HERE / "grid.js"
     _css = HERE / "explorer.css"
-    columns = traitlets.List().tag(sync=True)  # key, title, number: whether it is one
+    columns = traitlets.List().tag(sync=True)  # key, title, number: whether it is one, falling: sorted so at first
     page = traitlets.Dict().tag(sync=True)  # rows (strings), first, size, total, says
     sort = traitlets.List(["rank", False]).tag(sync=True)  # column, descending
     chosen = traitlets.Int(0).tag(sync=True)  # position of the chosen row among all that match
@@ -42,7 +42,7 @@ class Explorer(widgets.VBox):
     Raises StudyError if a run is not there, has no scores, or `other` has other rows.
     """
 
-    def __init__(self, run: Protocol | Run, other: Protocol | Run | None = None, *, store="", page: int = 12):
+    def __init__(self, run: Protocol | Run, other: Protocol | Run | None = None, *, store="", page: int = 15):
         self.first = data.explore(run, store)
         self.second = None if other is None else data.explore(other, store)
         if not self.first.pool:
@@ -69,16 +69,12 @@ class Explorer(widgets.VBox):
         widgets.jslink((self._play, "value"), (self._round, "value"))
         labels = [(visible(shortened(label, 40)), c) for c, label in enumerate(self.first.texts.labels)]
         queried = [("any", ""), ("after this round", "now"), ("in a later round", "later"), ("never", "never")]
-        picked = [
-            ("any", ""),
-            *((f"the {n} alone", n) for n in ("first", "second")),
-            ("both", "both"),
-            ("neither", "neither"),
-        ]
+        picked = [("any", ""), ("the first alone", "first"), ("the second alone", "second")]
+        picked += [("both", "both"), ("neither", "neither")]
         chosen = {
-            "label": widgets.Dropdown(options=[("any", None), *labels], description="Class"),
-            "right": widgets.Dropdown(
-                options=[("any", None), ("right", True), ("wrong", False)], description="Prediction"
+            "label": widgets.Dropdown(options=[("any", filters.ANY), *labels], description="Class"),
+            "prediction": widgets.Dropdown(
+                options=[("any", ""), ("right", "right"), ("wrong", "wrong")], description="Prediction"
             ),
             "queried": widgets.Dropdown(options=queried, description="Queried"),
             "picked": widgets.Dropdown(options=picked, description="Picked by"),
@@ -120,7 +116,10 @@ class Explorer(widgets.VBox):
             keys.remove("bald")
         if len(self.first.texts.train[0]) == 3:
             keys.append("second")
-        return [{"key": key, "title": TITLES.get(key, key), "number": key in NUMBERS} for key in keys]
+        return [
+            {"key": key, "title": TITLES.get(key, key), "number": key in NUMBERS, "falling": key in NUMBERS[2:]}
+            for key in keys
+        ]
 
     def _panes(self) -> list[widgets.Widget]:
         names = [panes.titled(one) for one in (self.first, self.second) if one]
@@ -129,16 +128,22 @@ class Explorer(widgets.VBox):
         if not self.second:
             del controls["picked"]
         for control in controls.values():
-            control.layout = widgets.Layout(width="auto", flex="0 1 230px")
+            control.layout = widgets.Layout(width="auto", flex="0 1 220px")
             control.style.description_width = "70px"
+        for button in (self._clear, self._save):
+            button.layout = widgets.Layout(width="auto")
         self._histogram.add_class("histogram")
-        self._histogram.layout = widgets.Layout(margin="0 70px 0 78px")
+        self._histogram.layout = widgets.Layout(margin="0 130px 0 86px")
+        self._range.add_class("score-range")
         self._range.layout = widgets.Layout(width="100%")
         self._range.style.description_width = "70px"
         self._round.style.description_width = "70px"
         self._detail.add_class("bald-detail")
-        self._detail.layout = widgets.Layout(flex="2 1 360px", max_height="620px", min_width="0")
-        rows = widgets.VBox([self._count, self._grid], layout=widgets.Layout(flex="3 1 520px", min_width="0"))
+        self._detail.layout = widgets.Layout(flex="2 1 370px", max_height="620px", min_width="0")
+        single = len(self.first.texts.train[0]) == 2
+        rows = widgets.VBox(
+            [self._count, self._grid], layout=widgets.Layout(flex=f"3 1 {600 if single else 780}px", min_width="0")
+        )
         wrapped = widgets.Layout(flex_flow="row wrap", align_items="center")
         parts = [
             title,
