@@ -20,18 +20,18 @@ from lib.rows import Rows, load_tokenizer, tokenise
 from lib.training import train
 
 
-def recipe(rows: OwnRows, begin: int, query: int, encoder: str = "", max_length: int = 128) -> Protocol:
+def recipe(rows: OwnRows, start: int, query: int, encoder: str = "", max_length: int = 128) -> Protocol:
     """How to train on one's own rows: the study's protocol. Raises StudyError for too few rows."""
-    if len(rows) < begin + query:
+    if len(rows) < start + query:
         raise StudyError(
-            f"{rows.path} has {len(rows)} rows, fewer than begin={begin} and a batch of query={query}: "
+            f"{rows.path} has {len(rows)} rows, fewer than start={start} and a batch of query={query}: "
             "lower them, or add rows"
         )
     from dask.system import CPU_COUNT
 
     named = {"encoder": encoder} if encoder else {}
     threads = max(1, CPU_COUNT // 2)  # with a thread for each core, whatever else runs makes all of them wait
-    sizes = {"start": begin, "query": query, "rounds": 1, "pool": len(rows), "max_length": max_length}
+    sizes = {"start": start, "query": query, "rounds": 1, "pool": len(rows), "max_length": max_length}
     return Protocol(task="own rows", threads=threads, **sizes, **named)
 
 
@@ -52,9 +52,11 @@ class Labelling:
         if not 0 <= at_random <= protocol.query:
             raise StudyError(f"at_random={at_random} is not allowed: give 0 to query={protocol.query}")
         self.rows, self.protocol, self.folder, self.at_random = rows, protocol, Path(folder), at_random
-        about = {"columns": list(rows.columns), "labels": list(rows.labels), "answers": answers}
-        self.journal = Journal(self.folder / "journal.jsonl", about)
+        self.journal = Journal(self.folder / "journal.jsonl", {"columns": list(rows.columns), "answers": answers})
         self.row_of = {key: n for n, key in enumerate(rows.keys)}
+        for label in dict.fromkeys(self.said.answers.values()):
+            if label is not None and label not in rows.labels:
+                raise StudyError(f"{self.journal.path} holds the label {label!r}: add it to labels, or choose save")
         self.fitted = None  # labels_N and the classifier that was trained on them
 
     # ---- what is known

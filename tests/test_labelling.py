@@ -50,9 +50,9 @@ def begun(tmp_path, tiny_encoder):
     """begun(**changes) → a Labelling of 40 rows, 6 labels to begin and batches of 8 with 3 random rows."""
     path = write_csv(tmp_path / "mine.csv", invented(40))
 
-    def build(at_random=3, answers="label", label_column="", **changes) -> labelling.Labelling:
-        rows = read_rows(path, "text", "", "negative,positive", label_column, answers)
-        protocol = labelling.recipe(rows, **{"begin": 6, "query": 8, "encoder": tiny_encoder, **changes})
+    def build(at_random=3, answers="label", labels="negative,positive", **changes) -> labelling.Labelling:
+        rows = read_rows(path, "text", labels=labels, answers=answers)
+        protocol = labelling.recipe(rows, **{"start": 6, "query": 8, "encoder": tiny_encoder, **changes})
         protocol = dataclasses.replace(protocol, threads=1)
         return labelling.Labelling(rows, protocol, tmp_path / "out", at_random, answers)
 
@@ -83,13 +83,13 @@ MISTAKES = {
     "a class twice": (GOOD, {"labels": "x,y,x"}, ("occurs twice",)),
     "label outside the list": (GOOD, {"labels": "x,z"}, ("row 2", "label 'y'", "choose x or z")),
     "contradicting labels": ("text,label\na,x\nb,y\na,y\n", {"label_column": "label"}, ("rows 1 and 3", "'x' and 'y'")),
-    "fewer rows than a batch": (GOOD, {}, ("has 2 rows", "begin=10", "query=20", "add rows")),
+    "fewer rows than a batch": (GOOD, {}, ("has 2 rows", "start=10", "query=20", "add rows")),
     "not JSON": ('{"text": "a"}\n{"text": \n', {"name": "mine.jsonl", "answers": ""}, ("line 2 is not JSON",)),
     "not an object": ("[1]\n", {"name": "mine.jsonl", "answers": ""}, ("line 1 is not a JSON object",)),
     "deep": ("[" * 100_000 + "\n", {"name": "mine.jsonl", "answers": ""}, ("line 1 is not",)),
     "more random rows than a batch": (
         "text\n" + "\n".join("abcdefgh"),
-        {"answers": "", "at_random": 3, "query": 2, "begin": 2},
+        {"answers": "", "at_random": 3, "query": 2, "start": 2},
         ("at_random=3", "query=2"),
     ),
 }
@@ -100,7 +100,7 @@ def test_what_cannot_be_labelled_is_one_line(what, tmp_path):
     content, changes, words = MISTAKES[what]
     given = {"text_column": "text", "labels": "x,y", "answers": "label", **changes}
     path = tmp_path / given.pop("name", "mine.csv")
-    sizes = {"begin": given.pop("begin", 10), "query": given.pop("query", 20)}
+    sizes = {"start": given.pop("start", 10), "query": given.pop("query", 20)}
     at_random = given.pop("at_random", 0)
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -164,6 +164,15 @@ def test_a_journal_refuses_other_labels_other_writers_and_damage(tmp_path):
     path.write_text(path.read_text("utf-8").replace('"row"', "row"), "utf-8")
     with refused("line 2 is damaged"):
         Journal(path, {"labels": ["x", "y"]})
+
+
+def test_a_class_may_be_added_later_but_none_left_out_that_was_given(begun):
+    session = begun(answers="")
+    session.next_batch()
+    session.label(session.pending[0], "positive")
+    assert begun(answers="", labels="new,positive,negative").counts == {"new": 0, "positive": 1, "negative": 0}
+    with refused("holds the label 'positive'", "add it to labels"):
+        begun(answers="", labels="new,negative")
 
 
 # ---- what is asked

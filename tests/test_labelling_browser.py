@@ -16,7 +16,7 @@ def opened(jupyterlab, tiny_encoder):
     """The notebook in JupyterLab, run from end to end: 17 rows of 18 to label before the first training."""
     rows = [{"text": text, "label": ""} for text in HOSTILE] + invented(11)
     values = {"path": str(write_csv(jupyterlab.root / "mine.csv", rows)), "labels": ",".join(KEYS)}
-    values |= {"encoder": tiny_encoder, "begin": 17, "query": 1, "at_random": 0}
+    values |= {"encoder": tiny_encoder, "start": 17, "query": 1, "at_random": 0}
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     cell.source += "\n" + "\n".join(f"{name} = {value!r}" for name, value in values.items())
@@ -44,8 +44,7 @@ def wait_for(page, total: str) -> None:
 
 def answers(folder) -> dict[str, str]:
     """Text → label, as the journal on the disk says."""
-    about = {"columns": ["text"], "labels": list(KEYS), "answers": ""}
-    said = Journal(folder / "mine-labelled" / "journal.jsonl", about).said()
+    said = Journal(folder / "mine-labelled" / "journal.jsonl", {"columns": ["text"], "answers": ""}).said()
     rows = read_rows(folder / "mine.csv", "text", labels=list(KEYS))
     return {lines(rows.texts[rows.keys.index(key)][0]): label for key, label in said.answers.items()}
 
