@@ -82,6 +82,12 @@ def say_stop(labelling: Labelling, threshold: float) -> str:
     kappas = [batch["kappa"] for batch in labelling.said.batches if batch.get("kappa") is not None][-WINDOW:]
     if not labelling.pending and not len(labelling.pool):
         return "No row is left to label."
+    if not labelling.ready:
+        number, start = len(labelling.labelled), labelling.protocol.start
+        if number < start:
+            return f"Go on: the model is first trained on {start} labels."
+        only = max(labelling.counts, key=labelling.counts.get)
+        return f"Go on: all {number} labels are {only!r}; until there is another class, rows are drawn at random."
     if len(kappas) < WINDOW:
         return f"Go on: the rule needs {WINDOW} agreements of successive models, and there are {len(kappas)}."
     mean = float(np.mean(kappas))

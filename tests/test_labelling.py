@@ -257,6 +257,7 @@ def test_labels_of_the_file_count_and_one_class_is_not_trained_on(tmp_path, tiny
     assert not session.ready
     with refused("two classes or more"):
         session.fit()
+    assert "all 10 labels are 'negative'" in agreement.say_stop(session, 0.99)
     session.next_batch()
     assert session.said.batches[0]["picked"] == ["random"] * 5
     for row in session.pending:
@@ -308,7 +309,8 @@ def test_successive_models_are_compared_on_unlabelled_rows(begun):
 @pytest.mark.parametrize(("threshold", "word"), [(0.9, "You may stop"), (0.99, "Go on")])
 def test_the_rule_for_stopping_averages_three_agreements(threshold, word, begun):
     session = begun()
-    session.next_batch()
+    assert agreement.say_stop(session, threshold) == "Go on: the model is first trained on 6 labels."
+    session.answer_from_column(1)
     for number, kappa in enumerate([0.1, 1.0, 0.9, 0.95], 1):
         session.journal.append(batch=number, rows=[], picked=[], predicted=[], labelled=0, kappa=kappa)
     said = agreement.say_stop(session, threshold)
