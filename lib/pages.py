@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -67,6 +68,8 @@ def page(notebook, name: str) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\$\$(.+?)\$\$", formula, cell.source, flags=re.DOTALL)
+    for heading, data in figures(notebook):
+        data.setdefault("text/html", img(heading, data))  # with a text for those who do not see it
     # a widget needs a kernel: text/html, its table, comes first
     kinds = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
     exporter = HTMLExporter(config=Config({"NbConvertBase": {"display_data_priority": kinds}}))
@@ -87,19 +90,27 @@ def formula(found: re.Match) -> str:
     return f'<img alt="{html.escape(found[1].strip())}" style="height: 3em" src="data:image/png;base64,{data}">'
 
 
-def section(notebook, name: str) -> str:
-    """Title, link and every figure of a notebook, each under the heading that it stands below."""
-    title = heading = name
-    figures = []
-    for i, cell in enumerate(notebook.cells):
-        if cell.cell_type == "markdown":
-            found = re.search(r"^#+ +(.+)$", cell.source, re.MULTILINE)
-            heading = found[1] if found else heading
-            title = heading if i == 0 else title
+def figures(notebook) -> Iterator[tuple[str, dict]]:
+    """Every picture among the outputs: the heading that it stands below, and the output's data."""
+    heading = ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (found := re.search(r"^#+ +(.+)$", cell.source, re.MULTILINE)):
+            heading = found[1]
         for output in cell.get("outputs", []):
-            if picture := output.get("data", {}).get("image/png"):
-                says = html.escape(heading)
-                source = f"data:image/png;base64,{''.join(picture.split())}"
-                figures.append(f'<figure><figcaption>{says}</figcaption><img alt="{says}" src="{source}"></figure>\n')
+            if "image/png" in output.get("data", {}):
+                yield heading, output["data"]
+
+
+def img(heading: str, data: dict) -> str:
+    return f'<img alt="{html.escape(heading)}" src="data:image/png;base64,{data["image/png"].strip()}">'
+
+
+def section(notebook, name: str) -> str:
+    """Title, link and every figure of a notebook."""
+    title = re.search(r"^#+ +(.+)$", notebook.cells[0].source, re.MULTILINE)
+    drawn = [
+        f"<figure><figcaption>{html.escape(heading)}</figcaption>{img(heading, data)}</figure>\n"
+        for heading, data in figures(notebook)
+    ]
     link = f'<a href="{html.escape(name)}.html">{html.escape(name)}</a>'
-    return f"<section><h2>{html.escape(title)}</h2><p>{link}</p>\n{''.join(figures)}</section>\n"
+    return f"<section><h2>{html.escape(title[1] if title else name)}</h2><p>{link}</p>\n{''.join(drawn)}</section>\n"

@@ -159,14 +159,17 @@ def test_notebooks_run_with_their_parameters_and_one_line_each(notebooks, tmp_pa
     other = tmp_path / "jupyter" / "kernels" / KERNEL
     other.mkdir(parents=True)
     (other / "kernel.json").write_text('{"argv": ["false"], "display_name": "not this", "language": "python"}')
-    options = ["--workers", "2", "-p", "runs", "1", "-p", "warm", "true", "-p", "frozen", "-2,0"]
+    options = ["--workers", "2", "-p", "runs", "1", "-p", "warm", "true", "-p", "frozen", "-2,0", "--html"]
     done = run(notebooks, *options, JUPYTER_DATA_DIR=str(tmp_path / "jupyter"))
     assert (done.returncode, done.stderr) == (0, "")
-    assert sorted(line.split(":")[0] for line in done.stdout.splitlines()) == ["01_one", "02_two"]
+    *others, last = done.stdout.splitlines()
+    assert sorted(line.split(":")[0] for line in others) == ["01_one", "02_two"]
+    assert last.startswith("pages: ")
+    assert last.endswith("executed/quick/html/index.html")
     assert (tmp_path / "trace" / "01").read_text() == "['quick', '', 'reviews', 1, 0.001, True]"
     assert (tmp_path / "trace" / "02").read_text() == "['-2,0']"
     executed = sorted(path.name for path in (tmp_path / "executed" / "quick").iterdir())
-    assert executed == ["01_one.ipynb", "02_two.ipynb"]
+    assert executed == ["01_one.ipynb", "02_two.ipynb", "html"]
 
 
 def test_an_error_and_a_dead_kernel_are_reported_and_the_others_go_on(notebooks, tmp_path):

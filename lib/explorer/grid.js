@@ -101,10 +101,13 @@ function render({ model, el }) {
   }
 
   // The arrow keys are JupyterLab's, too, unless an element says that it has its own use for them. The handles of
-  // ipywidgets' sliders have no name for screen readers.
+  // ipywidgets' sliders and the buttons of its player have no name for screen readers.
   function settle() {
     const root = el.closest(".bald-explorer") ?? el;
     root.setAttribute("data-lm-suppress-shortcuts", "true");
+    root.querySelectorAll(".widget-play button").forEach((button, i) => {
+      button.setAttribute("aria-label", ["play the rounds", "stop", "repeat"][i] ?? "");
+    });
     for (const slider of root.querySelectorAll(".widget-slider")) {
       const name = slider.querySelector("label")?.textContent ?? "";
       const handles = slider.querySelectorAll(".noUi-handle");

@@ -1,0 +1,114 @@
+"""Pages of executed notebooks: all that was shown, nothing from the network, and every figure in the index."""
+
+import base64
+import io
+import re
+
+import nbformat
+import pytest
+from matplotlib.figure import Figure
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from lib import pages
+from lib.command import UsageError, plan, read_notebooks
+
+STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"1": {}}, "version_major": 2, "version_minor": 0}}
+WIDGET = {"version_major": 2, "version_minor": 0, "model_id": "1"}
+
+
+def picture() -> str:
+    content = io.BytesIO()
+    figure = Figure(figsize=(1, 1))
+    figure.add_subplot().plot([0, 1])
+    figure.savefig(content, format="png", dpi=20)
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def shown(**data) -> object:
+    kinds = {
+        "html": "text/html",
+        "png": "image/png",
+        "plain": "text/plain",
+        "markdown": "text/markdown",
+        "view": pages.VIEW,
+    }
+    return new_code_cell("show()", outputs=[new_output("display_data", {kinds[kind]: d for kind, d in data.items()})])
+
+
+@pytest.fixture
+def executed(tmp_path):
+    """A folder with two notebooks as papermill leaves them: figures, a widget with its table, a formula."""
+    folder = tmp_path / "quick"
+    folder.mkdir()
+    first = [
+        new_markdown_cell("# Sizes <b>&\n\n**Question.** Which?"),
+        shown(png=picture(), plain="<Figure>"),
+        new_markdown_cell("## Figure 2: by task\n\n$$|\\Delta\\theta| = \\frac{1}{N}\\sum_n |x_n|$$"),
+        shown(png=picture(), plain="<Figure>"),
+    ]
+    second = [
+        new_markdown_cell("# Rows"),
+        shown(html="<table><tr><td>a row</td></tr></table>", plain="Box", view=WIDGET),
+    ]
+    for name, cells in (("01_sizes", first), ("05_rows", second)):
+        nbformat.write(new_notebook(cells=cells, metadata={"widgets": STATE}), folder / f"{name}.ipynb")
+    return folder
+
+
+def test_the_index_shows_every_figure_below_its_heading_and_links_every_page(executed):
+    index = pages.write(executed)
+    assert index == executed / "html" / "index.html"
+    text = index.read_text("utf-8")
+    assert re.findall('href="(.*?)"', text) == ["01_sizes.html", "05_rows.html"]
+    assert re.findall("<figcaption>(.*?)</figcaption>", text) == ["Sizes &lt;b&gt;&amp;", "Figure 2: by task"]
+    assert text.count("data:image/png;base64,") == 2
+    assert all((executed / "html" / name).exists() for name in ("01_sizes.html", "05_rows.html"))
+
+
+def test_pages_ask_the_network_for_nothing(executed):
+    pages.write(executed)
+    for page in (executed / "html").glob("*.html"):
+        text = page.read_text("utf-8")
+        sources = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text)
+        assert set(sources) <= {"01_sizes.html", "05_rows.html"}
+        assert "<script src" not in text
+        assert not re.search(r"@import|url\(\s*['\"]?http", text)
+
+
+def test_a_widget_is_the_table_that_it_brings_along(executed):
+    pages.write(executed)
+    text = (executed / "html" / "05_rows.html").read_text("utf-8")
+    assert "<td>a row</td>" in text
+    assert "model_id" not in text
+    assert "widget-state" not in text
+
+
+def test_a_formula_is_a_picture(executed):
+    pages.write(executed)
+    text = (executed / "html" / "01_sizes.html").read_text("utf-8")
+    assert re.search(r'<img alt="\|\\Delta\\theta\|[^>]* src="data:image/png;base64', text)
+    assert "$$" not in text
+
+
+def test_a_formula_beyond_matplotlib_stays_as_it_is_typed():
+    assert (
+        re.sub(r"\$\$(.+?)\$\$", pages.formula, "$$\\begin{matrix}x\\end{matrix}$$")
+        == "$$\\begin{matrix}x\\end{matrix}$$"
+    )
+
+
+def test_the_executed_notebooks_are_left_as_they_are(executed):
+    before = {path: path.read_bytes() for path in executed.glob("*.ipynb")}
+    pages.write(executed)
+    assert {path: path.read_bytes() for path in executed.glob("*.ipynb")} == before
+
+
+def test_without_notebooks_there_is_one_line(tmp_path):
+    with pytest.raises(UsageError, match="no executed notebook"):
+        pages.write(tmp_path)
+
+
+@pytest.mark.parametrize("others", [["status"], ["--dry-run"]])
+def test_pages_belong_to_a_run(others, tmp_path):
+    with pytest.raises(UsageError, match="--html belongs to a run"):
+        plan([*others, "--html"], tmp_path, read_notebooks(tmp_path))
