@@ -38,7 +38,15 @@ def prepare(protocol: Protocol) -> tuple[Task, Classifier]:
     """The rows and θ_0. Raises StudyError if they do not go together with the protocol."""
     task = load_task(protocol.task, protocol.hub, protocol.encoder, protocol.max_length)
     split_rows(protocol, task)
-    return task, build_classifier(protocol, task.num_labels).to(device())
+    classifier = build_classifier(protocol, task.num_labels)
+    known = len(classifier.encoder.bert.embeddings.word_embeddings.weight)
+    largest = max(int(rows.tokens_T.max()) for rows in (task.train, task.validation))
+    if largest >= known:
+        raise StudyError(
+            f"encoder={protocol.encoder!r}: its tokenizer gives token {largest}, but it embeds {known}: give a "
+            "checkpoint with its own tokenizer"
+        )
+    return task, classifier.to(device())
 
 
 def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classifier, last: int | None = None) -> None:

@@ -11,6 +11,7 @@ from lib import sources
 from lib.protocol import StudyError, one_of
 from lib.rows import Rows, remembered
 
+UNLABELLED = -1  # the label of a row without a gold label
 NEAR_ZERO = 0.5  # reviews with a mean rating nearer to zero than this are left out
 
 
@@ -71,6 +72,7 @@ def read_texts(name: str, hub: str = "") -> Texts:
         train, validation = {"reviews": _read_reviews, "editorials": _build_editorials}[name]()
     for split, rows in (("train", train), (source.validation, validation)):
         _check_texts(rows, f"{name}/{split}")
+    train, validation = ([row for row in rows if row[-1] != UNLABELLED] for rows in (train, validation))
     return Texts(train, validation, source.labels, _fingerprint(source.labels, train, validation))
 
 
@@ -97,10 +99,10 @@ def _fingerprint(labels, *splits) -> str:
 
 
 def _check_texts(rows: list[tuple], where: str) -> None:
-    if not rows:
+    if all(label == UNLABELLED for *_, label in rows):
         raise StudyError(f"{where} has no row with a label: look into the data set")
-    for number, (*texts, _) in enumerate(rows):
-        if not all(isinstance(text, str) and text.strip() for text in texts):
+    for number, (*texts, label) in enumerate(rows):
+        if label != UNLABELLED and not all(isinstance(text, str) and text.strip() for text in texts):
             raise StudyError(f"{where}, row {number}: a text is empty: fill it or leave the row out")
 
 
@@ -115,13 +117,13 @@ def _read_split(source: Source, split: str, hub: str) -> list[tuple]:
         raise StudyError(f"{where} has the labels {', '.join(names)}, expected {', '.join(source.labels)}")
     columns = [data[column][:] for column in (*source.columns, "label")]  # [:] is hundreds of times faster than a loop
     rows = list(zip(*columns, strict=True))
-    unknown = {row[-1] for row in rows} - {-1, *range(len(source.labels))}
+    unknown = {row[-1] for row in rows} - {UNLABELLED, *range(len(source.labels))}
     if unknown:
         raise StudyError(
             f"{where} has the label {one_of(sorted(unknown, key=str))}: expected 0 to {len(source.labels) - 1}, "
             "or -1 for a row without a gold label"
         )
-    return [row for row in rows if row[-1] != -1]
+    return rows
 
 
 def _read_lines(name: str) -> list[tuple[str, float, str]]:

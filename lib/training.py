@@ -56,7 +56,14 @@ def take_steps(classifier: Classifier, rows: Rows, batches, protocol: Protocol, 
         optimizer.zero_grad()
         losses.append(loss.detach())
     classifier.eval()
-    return torch.stack(losses).tolist()
+    losses = torch.stack(losses).tolist()
+    if not all(map(math.isfinite, losses)):
+        step = next(step for step, loss in enumerate(losses) if not math.isfinite(loss))
+        raise FloatingPointError(
+            f"training diverged: the loss of step {step} of {len(losses)} is {losses[step]}; lower "
+            f"encoder_lr={protocol.encoder_lr} or decoder_lr={protocol.decoder_lr}"
+        )
+    return losses
 
 
 def epoch_batches(labelled, protocol: Protocol, round_: int) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import ROOT, refused, stopped_before, stored
+from helpers import ROOT, refused, stopped_before, stored, tiny_config, write_checkpoint
 
 from lib import acquisition, active_learning, results
 from lib.active_learning import run
@@ -316,3 +316,10 @@ def test_a_run_leaves_threads_and_random_numbers_as_they_were(tiny_protocol, tmp
     run(tiny_protocol(threads=2, rounds=0), tmp_path)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), numbers)
+
+
+def test_a_tokenizer_of_more_words_than_are_embedded_is_refused(tiny_protocol, tmp_path):
+    encoder = str(write_checkpoint(tmp_path / "few", tiny_config(vocab_size=2000)))
+    with refused("its tokenizer gives token", "embeds 2000", "its own tokenizer"):
+        run(tiny_protocol(encoder=encoder), tmp_path / "store")
+    assert not (tmp_path / "store").exists()

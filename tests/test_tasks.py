@@ -11,8 +11,9 @@ from helpers import NLI, invented_rows, invented_splits, refused, write_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lib import rows as rows_module
 from lib import sources
-from lib.rows import load_tokenizer, tokenise
+from lib.rows import load_tokenizer, remembered, tokenise
 from lib.tasks import NEAR_ZERO, TASKS, load_task, read_texts
 
 HUB_TASKS = ("sst2", "qnli", "mnli", "snli")
@@ -167,6 +168,40 @@ def test_an_empty_text_is_refused_with_its_row(text, tmp_path):
     rows.loc[13, "sentence"] = text
     with refused("sst2/train", "row 13", "empty"):
         load_task("sst2", write_sst2(tmp_path, rows))
+
+
+def test_the_row_of_an_empty_text_is_counted_as_in_the_file(tmp_path):
+    splits = invented_splits(["premise", "hypothesis"], 3, 0)
+    splits["train"].loc[[0, 3], "label"] = -1
+    splits["train"].loc[3, "premise"] = ""  # without a gold label it is left out
+    write_dataset(tmp_path / "fine" / "snli", {"plain_text": (NLI, splits)})
+    assert len(load_task("snli", str(tmp_path / "fine")).train) == 198
+    splits["train"].loc[7, "premise"] = ""
+    write_dataset(tmp_path / "snli", {"plain_text": (NLI, splits)})
+    with refused("snli/train", "row 7", "empty"):
+        load_task("snli", str(tmp_path))
+
+
+def test_kept_tokens_are_read_back_and_a_torn_file_is_written_anew(tiny_hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(rows_module, "KEPT", tmp_path / "tokens")
+    texts = read_texts("mnli", tiny_hub)
+    splits, encoder = [texts.train, texts.validation], "all-MiniLM-L6-v2"
+    computed = remembered(splits, texts.fingerprint, encoder, 32)
+    (file,) = (tmp_path / "tokens").iterdir()
+    whole = file.read_bytes()
+    calls = []
+    monkeypatch.setattr(rows_module, "load_tokenizer", lambda name: calls.append(name) or load_tokenizer(name))
+    for content, again in ((whole, 0), (whole[:-100], 1), (b"", 1), (b"\x80\x04garbage", 1)):
+        file.write_bytes(content)
+        calls.clear()
+        for ours, others in zip(remembered(splits, texts.fingerprint, encoder, 32), computed, strict=True):
+            assert ours.texts == others.texts
+            for name in ("labels_N", "tokens_T", "segments_T", "offsets"):
+                a, b = getattr(ours, name), getattr(others, name)
+                assert a.dtype == b.dtype
+                np.testing.assert_array_equal(a, b)
+        assert len(calls) == again
+        assert file.read_bytes() == whole
 
 
 def test_an_empty_second_text_is_refused(tmp_path):

@@ -190,3 +190,12 @@ def test_no_gradient_is_computed_below_the_lowest_trained_layer(frozen, tiny_pro
         layer.output.register_full_backward_hook(lambda *_, number=number: reached.append(number))
     classifier(rows.batch(range(8))).sum().backward()
     assert set(reached) == set(range(frozen, 4))
+
+
+def test_a_diverging_training_says_so(tiny_protocol, rows):
+    protocol = tiny_protocol(encoder_lr=1.0, decoder_lr=1.0, clip=1e9, epochs=40)
+    with torch.no_grad():
+        classifier = build_classifier(protocol, 2)
+        classifier.decoder.output.weight[0, 0] = math.inf
+    with pytest.raises(FloatingPointError, match=r"diverged: the loss of step 0 of \d+ is nan; lower encoder_lr=1.0"):
+        train(classifier, rows, range(20), protocol, 0)
