@@ -21,7 +21,7 @@ import numpy as np
 from lib.protocol import Protocol, StudyError, fastest_precision, one_of, profile
 from lib.provenance import ROOT, commit, processor
 
-REPEATS = 5
+REPEATS = 3
 STAGES = ("training", "encoding", "evaluation")
 
 
@@ -75,9 +75,7 @@ def seconds(function) -> float:
 
 
 def in_turns(repeats: int, *functions) -> np.ndarray:
-    """times_RF: seconds of each function, called in turns, after one call of each that is not counted."""
-    for function in functions:
-        function()
+    """times_RF: seconds of each function, called in turns."""
     return np.array([[seconds(function) for function in functions] for _ in range(repeats)])
 
 
@@ -164,7 +162,7 @@ def bald(bench: Bench, samples: int, goal: str) -> list[Result]:
     from lib.uncertainty import pool_features
 
     protocol, rows, classifier = bench.prepared(pairs=True)
-    numbers = np.arange(min(bench.rows, len(rows)))
+    numbers = np.arange(min(bench.rows // 4, len(rows)))
     masks = round_masks(classifier, replace(protocol, rounds=1, query=1, samples=samples), 0)
     times = in_turns(
         bench.repeats,
@@ -204,7 +202,7 @@ def full_passes(bench: Bench) -> list[Result]:
             for batch in wide:
                 bare(**batch)
 
-    times = in_turns(max(1, bench.repeats // 2), ours, same_type, unsorted)
+    times = in_turns(bench.repeats, ours, same_type, unsorted)
     value, whole = len(numbers) / np.median(times[:, 0]), protocol.samples / timed
     what, padded = f"BALD with S = {protocol.samples}, {length(rows, numbers)}", f"padded to {protocol.max_length}"
     return [
@@ -232,7 +230,7 @@ def fine_tuning(bench: Bench) -> list[Result]:
     once = seconds(lambda: frozen_prefix(frozen, rows, numbers, bench.half))
     prefix = frozen_prefix(frozen, rows, numbers, bench.half)
     times = in_turns(
-        max(1, bench.repeats // 2),
+        bench.repeats,
         lambda: train(classifier, rows, numbers, whole, 0),
         lambda: pool_features(classifier, rows, numbers),
         lambda: train(frozen, rows, numbers, half, 0, prefix),
@@ -302,7 +300,7 @@ def start(bench: Bench) -> list[Result]:
     for pairs in (False, True):
         fields = asdict(bench.protocol(pairs, start=16, rounds=0, pool=17, epochs=1))
         command = [sys.executable, "-c", code, json.dumps(fields)]
-        times = in_turns(max(1, bench.repeats // 2), lambda command=command: subprocess.run(command, check=True))
+        times = in_turns(bench.repeats, lambda command=command: subprocess.run(command, check=True))
         what = f"import, {fields['task']} and model, until the first step"
         results.append(Result(what, float(np.median(times)), "s", "", np.nan, "≤ 8 s"))
     return results
@@ -435,7 +433,7 @@ def benchmark(bench: Bench, names, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         table.to_csv(folder / "benchmark.csv", index=False)
         head = (
-            f"{processor()}, {os.cpu_count()} cores; commit {commit()}; medians of {bench.repeats} repeats or fewer\n\n"
+            f"{processor()}, {os.cpu_count()} cores; commit {commit()}; medians of {bench.repeats} repeats\n\n"
         )
         shown = table.assign(value=[f"{row['value']:.3g} {row['unit']}" for row in rows]).drop(columns="unit")
         text = shown.to_markdown(index=False, floatfmt=".3g").replace(" nan ", "     ")
