@@ -69,7 +69,7 @@ def page(notebook, name: str) -> str:
         if cell.cell_type == "markdown":
             cell.source = re.sub(r"\$\$(.+?)\$\$", formula, cell.source, flags=re.DOTALL)
     for heading, data in figures(notebook):
-        data.setdefault("text/html", img(heading, data))  # with a text for those who do not see it
+        data.setdefault("text/html", img(heading, data["image/png"]))  # with a text for those who do not see it
     # a widget needs a kernel: text/html, its table, comes first
     kinds = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/latex", "text/plain"]
     exporter = HTMLExporter(config=Config({"NbConvertBase": {"display_data_priority": kinds}}))
@@ -101,16 +101,16 @@ def figures(notebook) -> Iterator[tuple[str, dict]]:
                 yield heading, output["data"]
 
 
-def img(heading: str, data: dict) -> str:
-    return f'<img alt="{html.escape(heading)}" src="data:image/png;base64,{data["image/png"].strip()}">'
+def img(heading: str, picture: str) -> str:
+    return f'<img alt="{html.escape(heading)}" src="data:image/png;base64,{picture.strip()}">'
 
 
 def section(notebook, name: str) -> str:
-    """Title, link and every figure of a notebook."""
+    """Title, link and every figure of a notebook; one that is shown twice has the heading of its last place."""
     title = re.search(r"^#+ +(.+)$", notebook.cells[0].source, re.MULTILINE)
-    drawn = [
-        f"<figure><figcaption>{html.escape(heading)}</figcaption>{img(heading, data)}</figure>\n"
-        for heading, data in figures(notebook)
-    ]
+    drawn = "".join(
+        f"<figure><figcaption>{html.escape(heading)}</figcaption>{img(heading, picture)}</figure>\n"
+        for picture, heading in {data["image/png"]: heading for heading, data in figures(notebook)}.items()
+    )
     link = f'<a href="{html.escape(name)}.html">{html.escape(name)}</a>'
-    return f"<section><h2>{html.escape(title[1] if title else name)}</h2><p>{link}</p>\n{''.join(drawn)}</section>\n"
+    return f"<section><h2>{html.escape(title[1] if title else name)}</h2><p>{link}</p>\n{drawn}</section>\n"

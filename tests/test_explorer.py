@@ -192,6 +192,12 @@ def test_a_wrong_expression_is_one_line(search, bald):
     assert not matching(bald.table(0), Filters(search=search), 0).any(), "as plain words it is only not found"
 
 
+@pytest.mark.parametrize("search", ["a{999999999}", "((a{1,999}){,999}){2}"])
+def test_an_expression_that_would_fill_the_memory_is_refused(search, bald):
+    with refused(search, "10,000", "braces"):
+        matching(bald.table(0), Filters(search=search, regular=True), 0)
+
+
 def test_an_expression_without_end_is_stopped(bald):
     texts = dataclasses.replace(bald.texts, train=[("a" * 60 + "!", "b", 0)] * len(bald.texts.train))
     table = dataclasses.replace(bald, texts=texts).table(0)
@@ -336,6 +342,25 @@ def test_two_runs_are_compared_by_what_each_picked_alone(explorer, study):
         assert counted["overlap"] == pytest.approx(np.mean(overlaps))
     explorer._filters["picked"].value = "second"
     assert set(explorer.selection["row"]) == picks[1] - picks[0]
+
+
+def test_two_runs_with_scores_are_compared_by_both_scores(study):
+    explorer = Explorer(study(), study(frozen=2))
+    text = Page(explorer._both.value).text
+    assert "F = 0" in text
+    assert "F = 2" in text
+    assert "second's score" in text
+    for row in explorer.first.picked_until(1) - explorer.second.picked_until(1):
+        assert f"{explorer.second.last_score(1, row):.4f}" in text
+
+
+def test_scores_that_are_all_zero_can_be_explored(bald):
+    """As with dropout off: nothing to sort by, and no range."""
+    pool = {round_: table.assign(score=0.0, bald=0.0) for round_, table in bald.pool.items()}
+    explorer = Explorer(dataclasses.replace(bald, pool=pool))
+    assert len(explorer.selection) == 45
+    assert set(explorer.table["rank"]) == {1}
+    assert "0.0000" in explorer._repr_mimebundle_()["text/html"]
 
 
 def test_csv_is_the_selection_in_its_order(explorer, tmp_path):

@@ -16,10 +16,10 @@ STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"1": {}}, "vers
 WIDGET = {"version_major": 2, "version_minor": 0, "model_id": "1"}
 
 
-def picture() -> str:
+def picture(height: float) -> str:
     content = io.BytesIO()
     figure = Figure(figsize=(1, 1))
-    figure.add_subplot().plot([0, 1])
+    figure.add_subplot().plot([0, height])
     figure.savefig(content, format="png", dpi=20)
     return base64.b64encode(content.getvalue()).decode()
 
@@ -37,14 +37,15 @@ def shown(**data) -> object:
 
 @pytest.fixture
 def executed(tmp_path):
-    """A folder with two notebooks as papermill leaves them: figures, a widget with its table, a formula."""
+    """A folder with two notebooks as papermill leaves them: figures, one of them twice, a widget, a formula."""
     folder = tmp_path / "quick"
     folder.mkdir()
     first = [
         new_markdown_cell("# Sizes <b>&\n\n**Question.** Which?"),
-        shown(png=picture(), plain="<Figure>"),
+        shown(png=picture(1), plain="<Figure>"),
+        shown(png=picture(2), plain="<Figure>"),
         new_markdown_cell("## Figure 2: by task\n\n$$|\\Delta\\theta| = \\frac{1}{N}\\sum_n |x_n|$$"),
-        shown(png=picture(), plain="<Figure>"),
+        shown(png=picture(2), plain="<Figure>"),
     ]
     second = [
         new_markdown_cell("# Rows"),

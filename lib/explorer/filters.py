@@ -1,5 +1,6 @@
 """Which rows of a pool the explorer shows, and in which order."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from lib.explorer.data import NEVER
 from lib.protocol import StudyError
 
 ANY = -1  # no class
+REPEATS = 10_000  # product of the counts in an expression: each repetition takes memory
 PATIENCE = 0.5  # seconds that a regular expression may take
 Found = Callable[[list[str]], list[bool]]  # texts of rows → which are found
 
@@ -61,7 +63,9 @@ def all_words(search: str) -> Found:
 
 
 def regular_expression(search: str) -> Found:
-    """^ and $ are the ends of a text. An expression that takes too long is refused: `(a+)+$` would stop the kernel."""
+    """^ and $ are the ends of a text. Refused are expressions that would stop the kernel: `(a+)+$`, `a{999999999}`."""
+    if math.prod(int(count) for count in regex.findall(r"(\d+)\}", search)) > REPEATS:
+        raise StudyError(f"{search!r} repeats something more than {REPEATS:,} times: lower the counts in braces")
     try:
         expression = regex.compile(search, regex.IGNORECASE | regex.MULTILINE)
     except regex.error as error:
