@@ -8,7 +8,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib.command import HELP, OPTIONS, Command, UsageError, describe, plan, read_notebooks
+from lib.command import HELP, OPTIONS, Command, UsageError, describe, plan, plan_benchmark, read_notebooks
 
 __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
 
@@ -25,6 +25,8 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         if verb == "help":
             print(HELP + describe(read_notebooks(notebooks)))
             return 0
+        if options[:1] == ["benchmark"]:
+            return benchmark(plan_benchmark(options[1:], Path(caller)), verb)
         command = plan(options, Path(caller), read_notebooks(notebooks))
         if verb == "check":
             return 0
@@ -39,6 +41,19 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         with suppress(OSError):  # the terminal may be closed
             print("\nrun_all.sh: stopped; the same command continues", file=sys.stderr)
         return 130
+
+
+def benchmark(given: dict[str, str], verb: str) -> int:
+    if verb == "check":
+        return 0
+    stop_on_signals()
+    from lib.benchmark import main as measure_all
+    from lib.protocol import StudyError
+
+    try:
+        return measure_all(**given)
+    except StudyError as error:
+        raise UsageError(error) from error
 
 
 def stop_on_signals() -> None:

@@ -26,6 +26,8 @@ WITH_OPTION = ("profile", "hub", "results")  # parameters of the notebooks that 
 HELP = """\
 usage: ./run_all.sh [OPTION]...           run the notebooks in order
        ./run_all.sh status [OPTION]...    say what is there of the runs they need, and what is left
+       ./run_all.sh benchmark [OPTION]... time the study's parts against their floors: figures/benchmark.md;
+                                          --hub FOLDER for rows of GLUE, --only NAME[,NAME] for some of the table
        ./run_all.sh test [ARGUMENT]...    run the tests; the arguments go to pytest
 
 The first call sets up what they need: in .venv, or in the active environment if lib is installed there.
@@ -125,12 +127,9 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         raise UsageError(f"--scheduler {scheduler}: give its address, for example tcp://10.0.0.1:8786")
     if scheduler and workers is not None:
         raise UsageError("--workers is for this machine: leave it out with --scheduler, whose workers are its own")
-    given = {"profile": profile}
-    for name in ("hub", "results"):
-        if f"--{name}" in options:
-            given[name] = str((caller / options[f"--{name}"]).resolve())
-    if "hub" in given and not Path(given["hub"]).is_dir():
-        raise UsageError(f"--hub {options['--hub']}: there is no such folder: give one laid out like the Hub")
+    given = {"profile": profile, **hub_folder(options, caller)}
+    if "--results" in options:
+        given["results"] = str((caller / options["--results"]).resolve())
     if "results" in given and Path(given["results"]).exists() and not Path(given["results"]).is_dir():
         raise UsageError(f"--results {options['--results']}: this is not a folder: give one, or a new name")
     check_names(pairs, chosen)
@@ -143,6 +142,24 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     verb = "dry-run" if "--dry-run" in options else verb
     workers = None if workers is None else int(workers)
     return Command(verb, profile, workers, scheduler, "--watch" in options, "--html" in options, jobs)
+
+
+def plan_benchmark(arguments: list[str], caller: Path) -> dict[str, str]:
+    """hub and only, as lib.benchmark.main takes them. Raises UsageError."""
+    options, pairs = parse(arguments)
+    for option in [*options, *(["-p"] if pairs else [])]:
+        if option not in ("--hub", "--only"):
+            raise UsageError(f"{option} does not belong to benchmark: it takes --hub FOLDER and --only NAME[,NAME]")
+    return {"only": options.get("--only", ""), **hub_folder(options, caller)}
+
+
+def hub_folder(options: dict[str, str], caller: Path) -> dict[str, str]:
+    if "--hub" not in options:
+        return {}
+    folder = (caller / options["--hub"]).resolve()
+    if not folder.is_dir():
+        raise UsageError(f"--hub {options['--hub']}: there is no such folder: give one laid out like the Hub")
+    return {"hub": str(folder)}
 
 
 def parse(arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -1,0 +1,110 @@
+"""The benchmark measures what it says, prints every row and keeps it. No test asserts a time."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import refused
+
+from lib import __main__ as runner
+from lib import benchmark, measurements
+from lib.measurements import MEASUREMENTS, Bench, floating_point_operations, in_turns, pad_to, ratio, tiled
+from lib.model import build_classifier
+
+QUICK = ("encode", "bald_50", "bald_1000", "full_passes", "fine_tuning", "later_rounds", "pool_4000", "pool_20000")
+
+
+@pytest.fixture(scope="module")
+def bench(tiny_encoder, tiny_hub) -> Bench:
+    return Bench(hub=tiny_hub, encoder=tiny_encoder, rows=40, labelled=20, repeats=1)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_measurement_gives_rows_of_the_table(name, bench):
+    for result in benchmark.measure(name, bench):
+        assert result.value > 0
+        assert result.memory > 10
+        assert result.ratio > 0 or not result.floor
+        assert result.what
+
+
+def test_functions_are_timed_in_turns(monkeypatch):
+    clock, calls = iter(range(100)), []
+    monkeypatch.setattr(measurements.time, "perf_counter", lambda: next(clock))
+    times = in_turns(3, lambda: calls.append("a"), lambda: calls.append("b"))
+    assert calls == ["a", "b"] * 3
+    assert times.shape == (3, 2)
+
+
+def test_the_ratio_is_the_median_over_turns():
+    assert ratio(np.array([[2.0, 1.0], [9.0, 3.0], [8.0, 2.0]])) == 3.0
+
+
+def test_operations_are_those_that_torch_counts(bench):
+    """Against torch's own counter, which knows no fused attention, on one row: attention is then not padded."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    protocol, rows, _ = bench.prepared(pairs=True)
+    encoder, batch = build_classifier(protocol, 3).encoder, rows.batch([0])
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        encoder(batch)
+    assert floating_point_operations(encoder, batch.lengths) == pytest.approx(counter.get_total_flops(), rel=1e-6)
+
+
+def test_padded_rows_are_what_transformers_gives(bench):
+    from lib.rows import load_tokenizer
+
+    protocol, rows, _ = bench.prepared(pairs=True)
+    texts = [list(column) for column in zip(*(rows.texts[n] for n in range(5)), strict=True)]
+    tokenizer = load_tokenizer(protocol.encoder)
+    expected = tokenizer(*texts, truncation=True, max_length=128, padding="max_length", return_tensors="pt")
+    for name, column in pad_to(rows, np.arange(5), 128).items():
+        assert torch.equal(column, expected[name])
+
+
+def test_tiled_rows_are_the_rows_again_and_again(bench):
+    _, rows, _ = bench.prepared()
+    twice = tiled(rows, 7, 2)
+    assert len(twice) == 14
+    for n in range(14):
+        ours, theirs = (some.batch([number]) for some, number in ((twice, n), (rows, n % 7)))
+        assert torch.equal(ours.tokens_T, theirs.tokens_T)
+        assert twice.texts[n] == rows.texts[n % 7]
+
+
+def test_the_table_is_printed_and_kept(bench, tmp_path, capsys):
+    benchmark.benchmark(bench, ["precision", "later_rounds"], tmp_path)
+    out = capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "benchmark.csv")
+    text = (tmp_path / "benchmark.md").read_text()
+    for what in table["what"]:
+        assert what in out
+        assert what in text
+    assert list(table["memory"] > 10) == [True, True]
+
+
+MISTAKES = {
+    "--profile quick": "--profile does not belong to benchmark",
+    "--hub nowhere": "there is no such folder",
+    "-p runs 1": "-p does not belong to benchmark",
+    "--only speed": "no measurement 'speed': choose from encode",
+    "--dry-run": "--dry-run does not belong",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_code_2(command, tmp_path, capsys):
+    assert runner.main(["run", str(tmp_path), "benchmark", *command.split(" ")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("run_all.sh: ")
+    assert err.count("\n") == 1
+    assert MISTAKES[command] in err
+
+
+def test_an_unknown_measurement_is_refused_before_anything_is_measured(tmp_path):
+    with refused("no measurement 'speed'"):
+        benchmark.main(only="encode,speed", folder=tmp_path)
+    assert set(QUICK) < set(MEASUREMENTS)
+    assert not list(tmp_path.iterdir())
