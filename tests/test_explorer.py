@@ -19,7 +19,7 @@ from helpers import ROOT, refused
 from lib import results
 from lib.active_learning import run
 from lib.escaping import in_cell, in_html, visible
-from lib.explorer import Explorer, data, panes
+from lib.explorer import Explorer, comparison, data, panes
 from lib.explorer.data import NEVER, Explored
 from lib.explorer.filters import ANY, PATIENCE, Filters, matching, ordered
 from lib.qualitative import word_overlap
@@ -227,83 +227,83 @@ def explorer(study) -> Explorer:
 
 
 def rows_shown(explorer: Explorer) -> list[int]:
-    place = [column["key"] for column in explorer._grid.columns].index("row")
-    return [int(cells[place]) for cells in explorer._grid.page["rows"]]
+    place = [column["key"] for column in explorer.grid.columns].index("row")
+    return [int(cells[place]) for cells in explorer.grid.page["rows"]]
 
 
 def test_it_opens_on_the_last_scored_round_with_the_highest_scores(explorer, bald):
     assert explorer.round == 1
     assert rows_shown(explorer) == bald.table(1)["row"][:7].tolist()
-    assert explorer._grid.page["total"] == len(bald.table(1)) == 45
-    assert "45 of 45 rows match" in explorer._count.value
-    assert f"Row {explorer.chosen['row']}" in explorer._detail.value
+    assert explorer.grid.page["total"] == len(bald.table(1)) == 45
+    assert "45 of 45 rows match" in explorer.count.value
+    assert f"Row {explorer.chosen['row']}" in explorer.detail.value
 
 
 def test_filters_are_answered_with_rows_their_number_and_details(explorer, bald):
-    explorer._filters["label"].value = 2
+    explorer.controls.filters["label"].value = 2
     expected = bald.table(1).query("label == 2")
     assert rows_shown(explorer) == expected["row"][:7].tolist()
-    assert f"{len(expected)} of 45 rows match" in explorer._count.value
-    explorer._filters["search"].value = "no text has this"
-    assert "0 of 45 rows match" in explorer._count.value
+    assert f"{len(expected)} of 45 rows match" in explorer.count.value
+    explorer.controls.filters["search"].value = "no text has this"
+    assert "0 of 45 rows match" in explorer.count.value
     assert rows_shown(explorer) == []
     assert explorer.chosen is None
-    assert "No row matches" in explorer._detail.value
-    explorer._clear.click()
+    assert "No row matches" in explorer.detail.value
+    explorer.controls.clear.click()
     assert rows_shown(explorer) == bald.table(1)["row"][:7].tolist()
 
 
 def test_a_wrong_expression_is_said_and_the_rows_stay(explorer):
     before = rows_shown(explorer)
-    explorer._filters["regular"].value = True
-    explorer._filters["search"].value = "<b>("
-    assert 'role="alert"' in explorer._count.value
-    assert "&lt;b&gt;(" in explorer._count.value
+    explorer.controls.filters["regular"].value = True
+    explorer.controls.filters["search"].value = "<b>("
+    assert 'role="alert"' in explorer.count.value
+    assert "&lt;b&gt;(" in explorer.count.value
     assert rows_shown(explorer) == before
 
 
 def test_the_score_range_keeps_what_lies_in_it_and_its_ends_keep_all(explorer, bald):
-    low, high = explorer._limits
+    low, high = explorer.controls.limits
     middle = (low + high) / 2
-    explorer._range.value = (middle, high)
+    explorer.controls.range.value = (middle, high)
     assert set(explorer.selection["row"]) == set(bald.table(1).query("score >= @middle")["row"])
-    explorer._range.value = (low, high)
+    explorer.controls.range.value = (low, high)
     assert len(explorer.selection) == 45
 
 
 def test_a_click_on_a_column_sorts_by_it(explorer, bald):
-    explorer._grid.sort = ["entropy", True]
+    explorer.grid.sort = ["entropy", True]
     assert rows_shown(explorer) == bald.table(1).sort_values("entropy", ascending=False)["row"][:7].tolist()
-    explorer._grid.sort = ["first", False]
+    explorer.grid.sort = ["first", False]
     assert explorer.selection["first"].tolist() == sorted(bald.table(1)["first"])
 
 
 def test_walking_beyond_the_page_turns_it_in_the_same_table(explorer, bald):
-    grid, order = explorer._grid, bald.table(1)["row"].tolist()
+    grid, order = explorer.grid, bald.table(1)["row"].tolist()
     for position in (6, 7, 8, 44, 0):
         grid.chosen = position
         first = position // 7 * 7
         assert rows_shown(explorer) == order[first : first + 7]
-        assert f"Row {order[position]}<" in explorer._detail.value
-    assert explorer._grid is grid
+        assert f"Row {order[position]}<" in explorer.detail.value
+    assert explorer.grid is grid
 
 
 def test_sliding_to_another_round_stays_with_the_chosen_row(explorer, bald):
-    explorer._grid.chosen = 20
+    explorer.grid.chosen = 20
     row = explorer.chosen["row"]
-    explorer._round.value = 0
+    explorer.controls.round.value = 0
     assert explorer.chosen["row"] == row
     assert row in rows_shown(explorer)
-    assert explorer._grid.page["total"] == 50
+    assert explorer.grid.page["total"] == 50
     picked = bald.rounds["picked"][0][0]
-    explorer._grid.chosen = bald.table(0)["row"].tolist().index(picked)
-    explorer._round.value = 1
-    assert explorer._grid.chosen == 0, "a row that was acquired has left the pool"
+    explorer.grid.chosen = bald.table(0)["row"].tolist().index(picked)
+    explorer.controls.round.value = 1
+    assert explorer.grid.chosen == 0, "a row that was acquired has left the pool"
 
 
 def test_details_say_parts_of_the_entropy_ranks_and_neighbours(explorer, bald):
     chosen = explorer.chosen
-    text = Page(explorer._detail.value).text
+    text = Page(explorer.detail.value).text
     for name in ("bald", "expected_entropy", "entropy"):
         assert f"{chosen[name]:.4f}" in text
     assert "Probabilities in 20 stochastic passes" in text
@@ -326,27 +326,27 @@ def test_words_that_both_texts_share_are_marked():
 
 def test_two_runs_are_compared_by_what_each_picked_alone(explorer, study):
     bald, random = explorer.first, explorer.second
-    explorer._round.value = 0
-    text = Page(explorer._both.value).text
+    explorer.controls.round.value = 0
+    text = Page(explorer.comparison.value).text
     picks = [set(one.rounds["picked"][0]) for one in (bald, random)]
     for name, rows in (("first", picks[0] - picks[1]), ("second", picks[1] - picks[0])):
         assert f"{len(rows)} rows picked by the {name} alone" in text
         assert all(f"{bald.score(0, row):.4f}" in text for row in rows), "random's picks with BALD's scores"
     assert f"{len(picks[0] & picks[1])} rows were picked by both" in text
-    told = [data.compared(one, 0) for one in (bald, random)]
+    told = [comparison.compared(one, 0) for one in (bald, random)]
     for one, counted in zip((bald, random), told, strict=True):
         labels = [row[-1] for row in bald.texts.train[:10]] + [bald.texts.train[r][-1] for r in one.rounds["picked"][0]]
         assert counted["class_counts"] == [labels.count(c) for c in range(3)]
         assert counted["labelled"] == len(labels) == 15
         overlaps = [word_overlap(*bald.texts.train[row][:-1]) for row in one.rounds["picked"][0]]
         assert counted["overlap"] == pytest.approx(np.mean(overlaps))
-    explorer._filters["picked"].value = "second"
+    explorer.controls.filters["picked"].value = "second"
     assert set(explorer.selection["row"]) == picks[1] - picks[0]
 
 
 def test_two_runs_with_scores_are_compared_by_both_scores(study):
     explorer = Explorer(study(), study(frozen=2))
-    text = Page(explorer._both.value).text
+    text = Page(explorer.comparison.value).text
     assert "F = 0" in text
     assert "F = 2" in text
     assert "second's score" in text
@@ -364,8 +364,8 @@ def test_scores_that_are_all_zero_can_be_explored(bald):
 
 
 def test_csv_is_the_selection_in_its_order(explorer, tmp_path):
-    explorer._filters["prediction"].value = "wrong"
-    explorer._grid.sort = ["row", False]
+    explorer.controls.filters["prediction"].value = "wrong"
+    explorer.grid.sort = ["row", False]
     explorer.save(tmp_path / "rows.csv")
     saved = pd.read_csv(tmp_path / "rows.csv")
     shown = explorer.selection
@@ -374,8 +374,8 @@ def test_csv_is_the_selection_in_its_order(explorer, tmp_path):
     assert saved["first"].tolist() == shown["first"].tolist()
     assert set(saved["label"]) <= set(explorer.first.texts.labels)
     sent = []
-    explorer._grid.send = sent.append
-    explorer._save.click()
+    explorer.grid.send = sent.append
+    explorer.controls.save.click()
     assert sent == [{"name": f"{explorer.first.run.name}-round-01.csv", "text": explorer.csv()}]
 
 
@@ -452,9 +452,9 @@ def test_hostile_rows_are_shown_everywhere_as_text(bald):
     explorer = Explorer(hostile(bald), hostile(bald), page=60)
     shown = [explorer._repr_mimebundle_()["text/html"]]
     for position in range(45):
-        explorer._grid.chosen = position
-        shown.append(explorer._detail.value)
-    shown += [explorer._both.value, explorer._count.value, explorer._histogram.value, explorer.children[0].value]
+        explorer.grid.chosen = position
+        shown.append(explorer.detail.value)
+    shown += [explorer.comparison.value, explorer.count.value, explorer.histogram.value, explorer.children[0].value]
     for html in shown:
         page = Page(html)
         assert not page.tags & {"script", "style", "a", "iframe", "link", "object"}
@@ -462,12 +462,12 @@ def test_hostile_rows_are_shown_everywhere_as_text(bald):
         assert {
             value for name, value in page.attributes if name == "src" and not value.startswith("data:image/png")
         } == set()
-    json.dumps(explorer._grid.get_state(), ensure_ascii=False, default=str).encode()
+    json.dumps(explorer.grid.get_state(), ensure_ascii=False, default=str).encode()
     cells = [cell for line in csv.reader(io.StringIO(explorer.csv())) for cell in line]
     assert not [cell for cell in cells if cell.startswith(tuple("=+@-\t"))]
     assert any(len(cell) > 90_000 for cell in cells), "a csv holds whole texts"
-    assert max(len(cell) for row in explorer._grid.page["rows"] for cell in row) < 300
-    explorer._filters["search"].value = "<script>"
+    assert max(len(cell) for row in explorer.grid.page["rows"] for cell in row) < 300
+    explorer.controls.filters["search"].value = "<script>"
     assert 0 < len(explorer.selection) < 45
 
 
@@ -480,16 +480,16 @@ def test_twenty_thousand_rows_are_fluid(bald, capsys):
     explorer = Explorer(large(bald))
     times = {"open": time.perf_counter() - start}
     actions = {
-        "slide": lambda: setattr(explorer._round, "value", 0),
-        "class": lambda: setattr(explorer._filters["label"], "value", 1),
-        "any class": lambda: setattr(explorer._filters["label"], "value", ANY),
-        "sort by score": lambda: setattr(explorer._grid, "sort", ["score", False]),
-        "sort by text": lambda: setattr(explorer._grid, "sort", ["first", False]),
-        "search": lambda: setattr(explorer._filters["search"], "value", "film story"),
-        "expression": lambda: setattr(explorer._filters["regular"], "value", True),
-        "range": lambda: setattr(explorer._range, "value", (0.1, 0.3)),
-        "row": lambda: setattr(explorer._grid, "chosen", 1),
-        "page": lambda: setattr(explorer._grid, "chosen", 40),
+        "slide": lambda: setattr(explorer.controls.round, "value", 0),
+        "class": lambda: setattr(explorer.controls.filters["label"], "value", 1),
+        "any class": lambda: setattr(explorer.controls.filters["label"], "value", ANY),
+        "sort by score": lambda: setattr(explorer.grid, "sort", ["score", False]),
+        "sort by text": lambda: setattr(explorer.grid, "sort", ["first", False]),
+        "search": lambda: setattr(explorer.controls.filters["search"], "value", "film story"),
+        "expression": lambda: setattr(explorer.controls.filters["regular"], "value", True),
+        "range": lambda: setattr(explorer.controls.range, "value", (0.1, 0.3)),
+        "row": lambda: setattr(explorer.grid, "chosen", 1),
+        "page": lambda: setattr(explorer.grid, "chosen", 40),
         "csv": explorer.csv,
     }
     for name, act in actions.items():

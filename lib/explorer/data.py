@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from lib import results
-from lib.protocol import Protocol, StudyError
+from lib.protocol import Protocol, StudyError, named
 from lib.qualitative import word_overlap
 from lib.results import Run
 from lib.tasks import Texts, read_texts
@@ -39,6 +39,16 @@ class Explored:
 
     def picked_until(self, round_: int) -> set[int]:
         return {row for row, when in self.queried.items() if when <= round_}
+
+    @property
+    def title(self) -> str:
+        p = self.run.protocol
+        return f"{named(p.task)}, {named(p.strategy)}, F = {p.frozen}, seed {p.seed}"
+
+    @property
+    def single(self) -> bool:
+        """Whether a row has one text, not two."""
+        return len(self.texts.train[0]) == 2
 
     def label(self, row: int) -> str:
         return self.texts.labels[self.texts.train[row][-1]]
@@ -164,41 +174,3 @@ def pair(protocols: list[Protocol], store="") -> list[Run]:
             wanted = dataclasses.replace(run.protocol, strategy="random")
             return [run, *(other for other in there if other.protocol == wanted)]
     raise StudyError("none of these runs is in the store with scores: compute them with lib.sweep.sweep first")
-
-
-# ---- two runs
-
-
-def check_comparable(first: Explored, second: Explored) -> None:
-    """Raises StudyError if the rows of two runs are not the same rows."""
-    if first.texts.fingerprint != second.texts.fingerprint:
-        raise StudyError(
-            f"{first.run.name} and {second.run.name} have other rows: give two runs of the same task and data"
-        )
-
-
-def compared(explored: Explored, round_: int) -> dict:
-    """What a run has picked until a round: rows of each class of T, and overlaps of words.
-
-    overlap: mean over the picks of the share of words that both texts of a row have (nan for single sentences).
-    closest: mean over the last batch of the largest share that a row has with another row of the batch.
-    """
-    last = min(round_ + 1, len(explored.rounds) - 1)
-    rows = [explored.texts.train[row] for row in explored.picked_until(round_)]
-    overlaps = [word_overlap(*texts) for *texts, _ in rows if len(texts) == 2]
-    return {
-        "labelled": int(explored.rounds["labelled"][last]),
-        "class_counts": explored.rounds["class_counts"][last],
-        "overlap": float(np.mean(overlaps)) if overlaps else np.nan,
-        "closest": closest([explored.text(row) for row in explored.picked(last - 1)]),
-    }
-
-
-def closest(texts: list[str]) -> float:
-    """Mean over texts of the largest word overlap with another one of them; nan for fewer than two."""
-    words = [set(re.findall(r"\w+", text.lower())) for text in texts]
-    largest = [
-        max((len(a & b) / (len(a | b) or 1) for j, b in enumerate(words) if j != i), default=np.nan)
-        for i, a in enumerate(words)
-    ]
-    return float(np.mean(largest)) if len(largest) > 1 else np.nan

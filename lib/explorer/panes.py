@@ -1,17 +1,13 @@
-"""What the explorer says beside its table, as HTML: one row closely, two runs, and what remains without a kernel."""
+"""What the explorer says about the chosen row, as HTML."""
 
 import re
 
-import numpy as np
 import pandas as pd
 
 from lib.escaping import in_html, isolated, shortened
-from lib.explorer import data
 from lib.explorer.data import NEVER, Explored
-from lib.explorer.drawings import entropy_bar, picture, strip
-from lib.protocol import named
+from lib.explorer.drawings import entropy_bar, strip
 
-LISTED = 50  # rows of each list where two runs are compared
 LONGEST = 3000  # characters of a text shown whole
 
 
@@ -22,14 +18,6 @@ def number(value: float | None) -> str:
 
 def when(queried: int) -> str:
     return "no" if queried == NEVER else f"round {queried}"
-
-
-def titled(explored: Explored) -> str:
-    p = explored.run.protocol
-    return f"{named(p.task)}, {named(p.strategy)}, F = {p.frozen}, seed {p.seed}"
-
-
-# ---- one row
 
 
 def marked(texts: list[str]) -> list[str]:
@@ -131,96 +119,3 @@ def _neighbours(explored: Explored, round_: int, row: int) -> str:
         '<th title="Euclidean; 1 is the median distance from this row">distance</th><th>shared words</th>'
         f"<th>queried</th><th>label</th><th>text</th></tr>{''.join(lines)}</table></div>"
     )
-
-
-# ---- two runs
-
-
-def comparison(first: Explored, second: Explored, round_: int) -> str:
-    """What two runs have picked until a round, class counts and word overlap of both, and what one picked alone."""
-    names = [f"first: {titled(first)}", f"second: {titled(second)}"]
-    told = [data.compared(one, round_) for one in (first, second)]
-    lines = {
-        f"rows of T: {label}": [one["class_counts"][c] for one in told] for c, label in enumerate(first.texts.labels)
-    }
-    lines["rows of T"] = [one["labelled"] for one in told]
-    if not np.isnan(told[0]["overlap"]):
-        lines["shared words of both texts, mean of picks"] = [f"{one['overlap']:.1%}" for one in told]
-    lines["shared words with the closest row of the last batch, mean"] = [
-        "–" if np.isnan(one["closest"]) else f"{one['closest']:.1%}" for one in told
-    ]
-    body = "".join(
-        f"<tr><th>{isolated(name)}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
-        for name, values in lines.items()
-    )
-    picks = [one.picked_until(round_) for one in (first, second)]
-    both = len(picks[0] & picks[1])
-    lists = [_picks(name, picks[i] - picks[1 - i], first, second, round_) for i, name in enumerate(("first", "second"))]
-    return (
-        f'<h4>Two runs, after the acquisition of round {round_}</h4><div class="wide"><table><tr><td></td>'
-        f"{''.join(f'<th>{in_html(name)}</th>' for name in names)}</tr>{body}</table></div>"
-        f'<p>{both} rows were picked by both.</p><div class="beside">{"".join(lists)}</div>'
-    )
-
-
-def _picks(name: str, rows: set[int], first: Explored, second: Explored, round_: int) -> str:
-    """Rows with the scores that they had when they were last in a pool, the highest first."""
-    scored = [(name, one) for name, one in (("first", first), ("second", second)) if one.pool]
-    scores = {row: [one.last_score(round_, row) for _, one in scored] for row in rows}
-    order = sorted(rows, key=lambda row: [-np.inf if score is None else score for score in scores[row]], reverse=True)
-    lines = [
-        f"<tr><td>{row}</td>{''.join(f'<td>{number(score)}</td>' for score in scores[row])}"
-        f"<td>{isolated(first.label(row))}</td><td>{isolated(first.text(row), 160)}</td></tr>"
-        for row in order[:LISTED]
-    ]
-    head = "".join(f"<th>{name}'s score</th>" for name, _ in scored)
-    more = f'<p class="note">and {len(rows) - LISTED} more: filter by “Picked by”</p>' if len(rows) > LISTED else ""
-    title = f"{len(rows)} rows picked by the {name} alone"
-    return (
-        f'<section tabindex="0" aria-label="{title}"><h5>{title}</h5><table><tr><th>row</th>{head}'
-        f"<th>label</th><th>text</th></tr>{''.join(lines)}</table>{more}</section>"
-    )
-
-
-# ---- without a kernel
-
-
-def static(explored: Explored, other: Explored | None, round_: int, examples: int = 10) -> str:
-    """The rows with the highest and the lowest scores and the histogram, in HTML that needs no style and no script."""
-    table = explored.table(round_)
-    half = min(examples, (len(table) + 1) // 2)
-    parts = [
-        '<div class="mathjax_ignore tex2jax_ignore">',
-        f"<p><b>{in_html(titled(explored))}</b>: the pool of {len(table)} rows as round {round_} scored it, "
-        f"after {explored.rounds['labelled'][round_]} labelled rows. "
-        "In a running notebook this is a table to filter, sort and slide through.</p>",
-        picture(table["score"].to_numpy()),
-        _extremes(explored, table.head(half), "most uncertain"),
-        _extremes(explored, table.tail(min(half, len(table) - half))[::-1], "least uncertain"),
-        comparison(explored, other, round_) if other else "",
-        "</div>",
-    ]
-    return "".join(parts)
-
-
-def _extremes(explored: Explored, rows: pd.DataFrame, name: str) -> str:
-    single = not rows["second"].map(bool).any()
-    texts = ["first"] if single else ["first", "second"]
-    head = ["rank", "row", "score", "entropy", "expected entropy", "label", "prediction", "queried"]
-    head += ["text"] if single else ["first text", "second text"]
-    labels = explored.texts.labels
-    lines = []
-    for one in rows.to_dict("records"):
-        cells = [str(one["rank"]), str(one["row"]), *(number(one[n]) for n in ("score", "entropy", "expected_entropy"))]
-        cells += [isolated(labels[one["label"]]), isolated(labels[one["prediction"]]), when(one["queried"])]
-        cells += [isolated(one[text]) for text in texts]
-        lines.append(_line("td", cells))
-    head, body = _line("th", head), "".join(lines)
-    return f"<p>The {len(rows)} {name} rows:</p><table><thead>{head}</thead><tbody>{body}</tbody></table>"
-
-
-def _line(tag: str, cells: list[str]) -> str:
-    """Five numbers, right; then words, left."""
-    sides = ["right"] * 5 + ["left"] * (len(cells) - 5)
-    written = [f'<{tag} style="text-align: {side}">{cell}</{tag}>' for side, cell in zip(sides, cells, strict=True)]
-    return f"<tr>{''.join(written)}</tr>"

@@ -1,0 +1,71 @@
+"""All that chooses rows: the round, filters, a range of scores."""
+
+import ipywidgets as widgets
+import numpy as np
+from ipywidgets import Layout
+
+from lib.escaping import shortened, visible
+from lib.explorer.data import Explored
+from lib.explorer.filters import ANY, Filters
+
+QUERIED = (("any", ""), ("after this round", "now"), ("in a later round", "later"), ("never", "never"))
+PREDICTION = (("any", ""), ("right", "right"), ("wrong", "wrong"))
+PICKED = (("any", ""), ("the first alone", "first"), ("the second alone", "second"))
+PICKED += (("both", "both"), ("neither", "neither"))
+NAMES = "70px"  # width of the controls' names
+WRAPPED = Layout(flex_flow="row wrap", align_items="center")
+
+
+class Controls:
+    """The controls of the explorer of one run, or of two."""
+
+    def __init__(self, explored: Explored, two: bool):
+        scores = np.concatenate([pool["score"] for pool in explored.pool.values()]).astype(float)
+        low, high = self.limits = float(scores.min()), max(float(scores.max()), float(scores.min()) + 1e-9)
+        last = max(explored.pool)
+        self.round = widgets.IntSlider(last, 0, last, description="Round")
+        self.play = widgets.Play(last, min=0, max=last, interval=1500, show_repeat=False)
+        widgets.jslink((self.play, "value"), (self.round, "value"))
+        labels = [(visible(shortened(label, 40)), c) for c, label in enumerate(explored.texts.labels)]
+        self.filters = {
+            "label": widgets.Dropdown(options=[("any", ANY), *labels], description="Class"),
+            "prediction": widgets.Dropdown(options=PREDICTION, description="Prediction"),
+            "queried": widgets.Dropdown(options=QUERIED, description="Queried"),
+            **({"picked": widgets.Dropdown(options=PICKED, description="Picked by")} if two else {}),
+            "search": widgets.Text(description="Search", placeholder="words that all must occur"),
+            "regular": widgets.Checkbox(description="regular expression", indent=False),
+        }
+        self.range = widgets.FloatRangeSlider(
+            value=self.limits, min=low, max=high, step=(high - low) / 400, description="Score", readout_format=".4f"
+        )
+        self.clear = widgets.Button(description="Clear filters", tooltip="show all rows", layout=Layout(width="auto"))
+        says = "the matching rows, in this order, as csv"
+        self.save = widgets.Button(description="Save as csv", tooltip=says, layout=Layout(width="auto"))
+
+    def given(self) -> Filters:
+        """The filters as the controls are set. A handle at its end lets pass what rounding puts beyond it."""
+        (low, high), (lowest, highest) = self.range.value, self.limits
+        near = self.range.step / 2
+        low, high = (-np.inf if low < lowest + near else low), (np.inf if high > highest - near else high)
+        return Filters(**{name: one.value for name, one in self.filters.items()}, low=low, high=high)
+
+    def reset(self) -> None:
+        for name, control in self.filters.items():
+            control.value = getattr(Filters(), name)
+        self.range.value = self.limits
+
+    def boxes(self, about: widgets.Widget, histogram: widgets.Widget) -> list[widgets.Widget]:
+        """The controls in lines. about: stands beside the round; histogram: above the range, as wide as its track."""
+        for control in self.filters.values():
+            control.layout = Layout(width="auto", flex="0 1 220px")
+        for control in (self.round, self.range, *self.filters.values()):
+            control.style.description_width = NAMES
+        histogram.add_class("histogram")
+        histogram.layout = Layout(margin="0 130px 0 86px")
+        self.range.add_class("score-range")
+        self.range.layout = Layout(width="100%")
+        return [
+            widgets.HBox([self.round, self.play, about], layout=WRAPPED),
+            widgets.HBox([*self.filters.values(), self.clear, self.save], layout=WRAPPED),
+            widgets.VBox([histogram, self.range], layout=Layout(max_width="720px")),
+        ]
