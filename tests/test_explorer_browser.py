@@ -198,10 +198,11 @@ def test_many_hostile_rows_are_text_and_fluid(jupyterlab, write, explorer, capsy
         start = time.perf_counter()
         act()
         answered()
-        times[name] = time.perf_counter() - start
+        times[name] = max(time.perf_counter() - start, times.get(name, 0))
 
-    for position in range(1, 14):
-        timed("row", lambda: grid.press("ArrowDown"), grid.locator(f"[id$='-{position}'][aria-selected=true]").wait_for)
+    for row in table["row"][1:6]:
+        heading = page.get_by_role("heading", name=f"Row {row}", exact=True)
+        timed("row", lambda: grid.press("ArrowDown"), heading.wait_for)
     timed("page", lambda: grid.press("PageDown"), page.get_by_text("rows 16–30 of 20,000").wait_for)
     order = page.locator("th[aria-sort=ascending]").get_by_text("text", exact=False)
     timed("sort", page.get_by_role("button", name="text", exact=True).click, order.wait_for)

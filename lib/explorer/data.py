@@ -61,7 +61,7 @@ class Explored:
         """The pool as a round scored it, highest score first.
 
         rank, row, score, bald, entropy, expected_entropy (the aleatoric part: entropy - BALD), label, prediction,
-        right, queried (a round, or NEVER), first, second.
+        right, queried (a round, or NEVER), first, second; words: both texts in lower case, to be searched.
         """
         pool = self.pool[round_]
         rows = pool["row"].tolist()
@@ -80,6 +80,7 @@ class Explored:
                 # not pandas' own strings, which refuse lone surrogates
                 "first": pd.Series([one[0] for one in read], dtype=object),
                 "second": pd.Series([one[1] if len(one) == 3 else "" for one in read], dtype=object),
+                "words": pd.Series(["\n".join(one[:-1]).lower() for one in read], dtype=object),
             }
         )
         return table.sort_values("rank", kind="stable", ignore_index=True)

@@ -15,7 +15,6 @@ from lib.protocol import StudyError
 ANY = -1  # no class
 REPEATS = 10_000  # product of the counts in an expression: each repetition takes memory
 PATIENCE = 0.5  # seconds that a regular expression may take
-Found = Callable[[list[str]], list[bool]]  # texts of rows → which are found
 
 
 @dataclass(frozen=True)
@@ -46,24 +45,20 @@ def matching(table: pd.DataFrame, filters: Filters, round_: int, picks: tuple[se
         first, second = (table["row"].isin(picked).to_numpy() for picked in picks)
         sets = {"first": first & ~second, "second": second & ~first, "both": first & second}
         kept &= (sets | {"neither": ~first & ~second})[filters.picked]
-    if filters.search.strip():
-        found = regular_expression(filters.search) if filters.regular else all_words(filters.search)
+    if filters.search.strip() and filters.regular:
         both = zip(table["first"].to_numpy()[kept], table["second"].to_numpy()[kept], strict=True)
-        kept[kept] = found([f"{first}\n{second}" for first, second in both])
+        kept[kept] = regular_expression(filters.search)([f"{first}\n{second}" for first, second in both])
+    else:
+        for word in filters.search.lower().split():
+            kept[kept] = [word in words for words in table["words"].to_numpy()[kept]]
     return kept
 
 
-def all_words(search: str) -> Found:
-    words = search.lower().split()
+def regular_expression(search: str) -> Callable[[list[str]], list[bool]]:
+    """→ a function of texts: which match? ^ and $ are the ends of a text.
 
-    def found(texts: list[str]) -> list[bool]:
-        return [all(word in text for word in words) for text in map(str.lower, texts)]
-
-    return found
-
-
-def regular_expression(search: str) -> Found:
-    """^ and $ are the ends of a text. Refused are expressions that would stop the kernel: `(a+)+$`, `a{999999999}`."""
+    Raises StudyError for expressions that are wrong or would stop the kernel: `(a+)+$`, `a{999999999}`.
+    """
     if math.prod(int(count) for count in regex.findall(r"(\d+)\}", search)) > REPEATS:
         raise StudyError(f"{search!r} repeats something more than {REPEATS:,} times: lower the counts in braces")
     try:

@@ -154,7 +154,7 @@ class Explorer(widgets.VBox):
     def csv(self) -> str:
         """The matching rows in the order shown; no text is a formula to a spreadsheet."""
         labels = [in_cell(label) for label in self.first.texts.labels]
-        table = self.selection.copy()
+        table = self.selection.drop(columns="words")
         for name in ("label", "prediction"):
             table[name] = [labels[c] for c in table[name]]
         for name in ("first", "second"):
