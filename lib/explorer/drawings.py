@@ -43,7 +43,7 @@ def strip(probs_S: np.ndarray) -> str:
     places = 5 + 16 * ((np.arange(len(probs_S)) * 0.618) % 1)  # apart, and every time in the same place
     shapes = [f'<rect x="0" y="12.6" width="{WIDTH}" height="0.8" fill="currentColor" opacity="0.35"/>']
     shapes += [
-        f'<ellipse cx="{WIDTH * p:.1f}" cy="{y:.1f}" rx="2.2" ry="2.2" fill="{BLUE}" opacity="0.55"/>'
+        f'<ellipse cx="{WIDTH * p:.1f}" cy="{y:.1f}" rx="2.2" ry="2.2" fill="{BLUE}" opacity="0.7"/>'
         for p, y in zip(probs_S, places, strict=True)
     ]
     shapes.append(f'<rect x="{low:.1f}" y="11" width="{max(high - low, 0.5):.1f}" height="4" fill="{ORANGE}"/>')
