@@ -344,6 +344,13 @@ def test_two_runs_are_compared_by_what_each_picked_alone(explorer, study):
     assert set(explorer.selection["row"]) == picks[1] - picks[0]
 
 
+def test_the_closest_row_of_a_batch_is_the_one_that_shares_most_words():
+    texts = ["a film", "the film", "The end, a film", "", "!"]
+    expected = [max(word_overlap(a, b) for j, b in enumerate(texts) if j != i) for i, a in enumerate(texts)]
+    assert comparison.closest(texts) == pytest.approx(np.mean(expected))
+    assert np.isnan(comparison.closest(["alone"]))
+
+
 def test_two_runs_with_scores_are_compared_by_both_scores(study):
     explorer = Explorer(study(), study(frozen=2))
     text = Page(explorer.comparison.value).text

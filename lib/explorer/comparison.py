@@ -39,13 +39,18 @@ def compared(explored: Explored, round_: int) -> dict:
 
 
 def closest(texts: list[str]) -> float:
-    """Mean over texts of the largest word overlap with another one of them; nan for fewer than two."""
+    """Mean over texts of the largest word overlap (Jaccard) with another one of them; nan for fewer than two."""
+    if len(texts) < 2:
+        return np.nan
     words = [set(re.findall(r"\w+", text.lower())) for text in texts]
-    largest = [
-        max((len(a & b) / (len(a | b) or 1) for j, b in enumerate(words) if j != i), default=np.nan)
-        for i, a in enumerate(words)
-    ]
-    return float(np.mean(largest)) if len(largest) > 1 else np.nan
+    number = {word: i for i, word in enumerate(set().union(*words))}
+    has_NW = np.zeros((len(texts), len(number)))
+    for has_W, some in zip(has_NW, words, strict=True):
+        has_W[[number[word] for word in some]] = 1
+    both_NN, sizes_N = has_NW @ has_NW.T, has_NW.sum(1)
+    overlap_NN = both_NN / np.maximum(sizes_N[:, None] + sizes_N - both_NN, 1)
+    np.fill_diagonal(overlap_NN, 0)
+    return float(overlap_NN.max(1).mean())
 
 
 def html(first: Explored, second: Explored, round_: int) -> str:

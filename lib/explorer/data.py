@@ -85,13 +85,16 @@ class Explored:
         )
         return table.sort_values("rank", kind="stable", ignore_index=True)
 
+    @cached_property
+    def scored(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Round → rows, ascending, and their scores: hundreds of rows are looked up where two runs are compared."""
+        return {round_: (pool["row"].to_numpy(), pool["score"].to_numpy()) for round_, pool in self.pool.items()}
+
     def score(self, round_: int, row: int) -> float | None:
         """The score of a row in a round; None if it was not in the pool."""
-        pool = self.pool.get(round_)
-        if pool is None:
-            return None
-        place = pool["row"].searchsorted(row)  # rows are ascending
-        return float(pool["score"][place]) if place < len(pool) and pool["row"][place] == row else None
+        rows, scores = self.scored.get(round_, ((), ()))
+        place = np.searchsorted(rows, row)
+        return float(scores[place]) if place < len(rows) and rows[place] == row else None
 
     def last_score(self, round_: int, row: int) -> float | None:
         """The score when the row was last in the pool, up to a round; None if it never was."""
@@ -100,7 +103,7 @@ class Explored:
     def rank(self, round_: int, row: int) -> tuple[int, int] | None:
         """Rank of a row by its score and the size of the pool in a round; None if it was not in the pool."""
         score = self.score(round_, row)
-        scores = () if score is None else self.pool[round_]["score"].to_numpy()
+        scores = () if score is None else self.scored[round_][1]
         return (int((scores > score).sum()) + 1, len(scores)) if len(scores) else None
 
     def probabilities(self, round_: int, row: int) -> np.ndarray | None:
