@@ -143,11 +143,11 @@ def compute(command: Command, needed: list) -> None:
 
     What fails for another reason is in the store, and the notebooks say it.
     """
-    from lib.sweep import follow
+    from lib.sweep import cost, follow
     from lib.sweep import plan as plan_runs
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}
-    missing = [run for run in runs.values() if not run.done]
+    missing = sorted((run for run in runs.values() if not run.done), key=lambda run: cost(run.protocol), reverse=True)
     with workers(command, bool(missing)):
         mistakes = dict.fromkeys(outcome.error for outcome in follow(missing) if outcome.mistake)
     if mistakes:

@@ -96,9 +96,11 @@ def follow(runs: list[Run]) -> Iterator[Outcome]:
     for outcome in _outcomes(runs):
         del left[outcome.run]
         elapsed = time.perf_counter() - start
-        remaining = elapsed * sum(left.values()) / (whole - sum(left.values()))
+        share = 1 - sum(left.values()) / whole
+        # others are under way, and the first runs bear the start of the workers
+        estimate = f"; {say_time(elapsed / share - elapsed)} left" if share > 0.1 else ""
         end = f"failed: {outcome.error}" if outcome.error else "done"
-        print(f"{len(runs) - len(left)}/{len(runs)} {outcome.run} {end}; {say_time(remaining)} left", flush=True)
+        print(f"{len(runs) - len(left)}/{len(runs)} {outcome.run} {end}{estimate}", flush=True)
         yield outcome
 
 
