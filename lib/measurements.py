@@ -8,12 +8,14 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
+from lib.cluster import ADDRESS
 from lib.protocol import Protocol, fastest_precision, profile
 from lib.provenance import ROOT
 
@@ -335,6 +337,31 @@ def train_once(fields: dict) -> None:
         first_step(fields)
 
 
+def sweep_of_twelve(bench: Bench) -> list[Result]:
+    """Twelve equal runs in this process, and on two workers, of a thread each; what the sweep adds to its runs."""
+    from lib import results
+    from lib.cluster import local_cluster
+    from lib.sweep import sweep
+
+    fields = {"start": bench.labelled // 10, "rounds": 0, "pool": 10**6, "validation_rows": bench.rows // 10}
+    runs = [bench.protocol(**fields, seed=seed) for seed in range(12)]
+    elapsed, parts = [], []
+    with local_cluster(2), tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+        scheduler = os.environ[ADDRESS]
+        for address in ("", scheduler):
+            os.environ[ADDRESS] = address
+            sweep([replace(run, seed=99 + n) for n, run in enumerate(runs[:2])], Path(folder, f"first {len(elapsed)}"))
+            store = Path(folder, f"runs {len(elapsed)}")
+            elapsed.append(seconds(lambda store=store: sweep(runs, store)))
+            parts.append(results.load("timings", runs, store)[[*STAGES]].sum().sum())
+    what, note = f"{len(runs)} equal runs, one worker", f"of which {parts[0]:.1f} s are training and evaluation"
+    more = (elapsed[0] - parts[0]) / len(runs)
+    return [
+        Result(what, elapsed[0], "s", "two workers", elapsed[0] / elapsed[1], "≥ 1.7 ×", note=note),
+        Result("the same, what a run takes beside its parts", more, "s", "", np.nan, "≤ 0.3 s"),
+    ]
+
+
 def precision(bench: Bench) -> list[Result]:
     """Do bfloat16 and float32 pick the same rows, as far as two draws of the masks do?"""
     if fastest_precision() != "bfloat16":
@@ -396,6 +423,7 @@ MEASUREMENTS = {
     "pool_80000": lambda bench: pool(bench, 20),
     "start": start,
     "processes": processes,
+    "sweep": sweep_of_twelve,
     "precision": precision,
     "redraw": redraw,
     "whole_run": whole_run,

@@ -11,7 +11,17 @@ from lib import benchmark, measurements
 from lib.measurements import MEASUREMENTS, Bench, floating_point_operations, in_turns, pad_to, ratio, tiled
 from lib.model import build_classifier
 
-QUICK = ("encode", "bald_50", "bald_1000", "full_passes", "fine_tuning", "later_rounds", "pool_4000", "pool_20000")
+QUICK = (
+    "encode",
+    "bald_50",
+    "bald_1000",
+    "full_passes",
+    "fine_tuning",
+    "later_rounds",
+    "pool_4000",
+    "pool_20000",
+    "sweep",
+)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +29,7 @@ def bench(tiny_encoder, tiny_hub) -> Bench:
     return Bench(hub=tiny_hub, encoder=tiny_encoder, rows=40, labelled=20, repeats=1)
 
 
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize("name", [*QUICK, pytest.param("sweep", marks=pytest.mark.slow)])
 def test_a_measurement_gives_rows_of_the_table(name, bench):
     for result in benchmark.measure(name, bench):
         assert result.value > 0
