@@ -14,10 +14,11 @@ from helpers import refused
 from sklearn.metrics import cohen_kappa_score
 
 from lib import __main__ as runner
-from lib import agreement, execution, handover, labelling
-from lib.journal import Journal
-from lib.labeller import Labeller
-from lib.own_rows import UNLABELLED, read_rows
+from lib import execution, labelling
+from lib.labelling import agreement, handover
+from lib.labelling.journal import Journal
+from lib.labelling.labeller import Labeller
+from lib.labelling.own_rows import UNLABELLED, read_rows
 
 NOTEBOOK = runner.NOTEBOOKS / "07_label_your_own.ipynb"
 HOSTILE = [

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from lib import figures
-from lib.labelling import Labelling
+from lib.labelling.state import Labelling
 
 WINDOW = 3  # agreements of successive models that are averaged
 PICKED = {"random": ("drawn at random", "o-", figures.BLUE), "bald": ("picked by BALD", "s--", figures.ORANGE)}

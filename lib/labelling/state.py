@@ -12,9 +12,9 @@ import numpy as np
 
 from lib import scoring, uncertainty
 from lib.active_learning import device, settled
-from lib.journal import Journal, Said
+from lib.labelling.journal import Journal, Said
+from lib.labelling.own_rows import UNLABELLED, OwnRows
 from lib.model import Classifier, build_classifier
-from lib.own_rows import UNLABELLED, OwnRows
 from lib.protocol import Protocol, StudyError
 from lib.rows import Rows, load_tokenizer, tokenise
 from lib.training import train

@@ -5,9 +5,9 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from lib.agreement import say_agreement, say_stop
 from lib.escaping import in_html, isolated, shortened, visible
-from lib.labelling import Labelling
+from lib.labelling.agreement import say_agreement, say_stop
+from lib.labelling.state import Labelling
 from lib.protocol import StudyError
 
 HERE = Path(__file__).parent

@@ -11,9 +11,9 @@ import pandas as pd
 from lib import scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.escaping import in_cell
-from lib.labelling import Labelling
+from lib.labelling.own_rows import UNLABELLED
+from lib.labelling.state import Labelling
 from lib.model import Classifier, build_classifier
-from lib.own_rows import UNLABELLED
 from lib.protocol import Protocol, StudyError
 from lib.rows import load_tokenizer, tokenise
 
@@ -28,7 +28,7 @@ encoder alone needs only transformers: AutoModel.from_pretrained("encoder"), Aut
 import sys
 from pathlib import Path
 
-from lib.handover import load_classifier, score
+from lib.labelling.handover import load_classifier, score
 
 trained = load_classifier(Path(__file__).resolve().parent)
 texts, width = sys.argv[1:], len(trained.columns)
