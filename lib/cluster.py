@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,10 +45,27 @@ def local_cluster(workers: int | None) -> Iterator[str]:
     with dask.config.set(SETTINGS), LocalCluster(n_workers=number, threads_per_worker=1, **local) as started:
         signal.signal(signal.SIGINT, interrupt)
         os.environ[ADDRESS] = started.scheduler_address
+        ended = threading.Event()
+        keeper = threading.Thread(target=_replace_the_lost, args=(started, ended), daemon=True)
+        keeper.start()
         try:
             yield f"{number} workers; progress: {started.dashboard_link}"
         finally:
+            ended.set()
+            keeper.join()
             del os.environ[ADDRESS]
+
+
+def _replace_the_lost(cluster, ended: threading.Event) -> None:
+    """Dask starts a worker that died anew, but gives it up if it dies again while it starts."""
+    from distributed import Status
+
+    while not ended.wait(1):
+        lost = [name for name, nanny in cluster.workers.items() if nanny.status in (Status.closed, Status.failed)]
+        for name in lost:
+            del cluster.workers[name]
+        if lost:
+            cluster.scale(len(cluster.worker_spec))  # starts what is asked for and not there, under the same names
 
 
 def answers(address: str) -> str:

@@ -122,6 +122,26 @@ def test_a_sweep_whose_workers_are_killed_ends_with_the_same_bytes(kills, tiny_p
         killer.thread.join()
 
 
+@pytest.mark.slow
+def test_a_worker_that_dask_gives_up_is_replaced(environment):
+    """As when it dies while it is being started: its nanny closes."""
+
+    def close(dask_worker):
+        dask_worker.loop.add_callback(dask_worker.close)
+
+    with local_cluster(2), Client(os.environ[ADDRESS], set_as_default=False) as client:
+        before = set(client.scheduler_info()["workers"])
+        client.run(close, nanny=True)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            now = client.scheduler_info()["workers"]
+            if len(now) == 2 and not before & set(now):
+                break
+            time.sleep(0.2)
+        assert not before & set(now)
+        assert {worker["id"] for worker in now.values()} == {0, 1}
+
+
 class Killer:
     """A thread that kills a random worker, again and again, as soon as it computes something."""
 
