@@ -12,10 +12,12 @@ from contextlib import contextmanager
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 GPU = "GPU"  # the Dask resource of which a worker has one, and a run takes one
 DEATHS = 9  # of workers that a run survives, on this machine; elsewhere the scheduler's allowed-failures
+LOOKS = 5  # seconds without a process after which a worker is replaced
 LOST = 5  # schedulers that a sweep survives
 SETTINGS = {
     "distributed.scheduler.allowed-failures": DEATHS,
     "distributed.scheduler.worker-saturation": 1.0,  # no run waits at a worker, to be suspected of its death
+    "distributed.deploy.lost-worker-timeout": "60s",  # a worker that takes longer to start anew is given up
     # Dask's 64 KiB gives memory back after every layer, to ask for it again: half as much time once more
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**32,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,  # else fixed at 128 KiB
@@ -57,14 +59,15 @@ def local_cluster(workers: int | None) -> Iterator[str]:
 
 
 def _replace_the_lost(cluster, ended: threading.Event) -> None:
-    """Dask starts a worker that died anew, but gives it up if it dies again while it starts."""
-    from distributed import Status
-
+    """Dask starts a worker that died anew, but may give it up if it dies again while it starts."""
+    dead = {}  # name → looks in a row at which its nanny had no process
     while not ended.wait(1):
-        lost = [name for name, nanny in cluster.workers.items() if nanny.status in (Status.closed, Status.failed)]
+        dead = {name: dead.get(name, 0) + 1 for name, nanny in cluster.workers.items() if not nanny.is_alive()}
+        lost = [name for name, looks in dead.items() if looks >= LOOKS]
         for name in lost:
-            del cluster.workers[name]
-        if lost:
+            cluster.loop.add_callback(cluster.workers.pop(name).close)
+            del dead[name]
+        if len(cluster.workers) < len(cluster.worker_spec):
             cluster.scale(len(cluster.worker_spec))  # starts what is asked for and not there, under the same names
 
 
