@@ -150,7 +150,8 @@ def find(store: Path, name: str, hub: str) -> Run:
     for folder in sorted(path.parent for path in store.glob(f"{name}*/DONE")):
         said = read_json(folder / "protocol.json") or {}
         try:
-            protocol = Protocol(**said.get("fields", {}) | ({"hub": hub} if hub else {}))
+            lay = (read_json(folder / "provenance.json") or {}).get("locations", {})
+            protocol = Protocol(**said.get("fields", {}) | lay | ({"hub": hub} if hub else {}))
         except (TypeError, StudyError):
             continue
         found.append((cost(protocol), folder.name, Run(protocol, store)))

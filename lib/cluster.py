@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 ADDRESS = "DASK_SCHEDULER_ADDRESS"
 GPU = "GPU"  # the Dask resource of which a worker has one, and a run takes one
@@ -52,10 +52,22 @@ def local_cluster(workers: int | None) -> Iterator[str]:
         keeper.start()
         try:
             yield f"{number} workers; progress: {started.dashboard_link}"
+        except BaseException:
+            _end_at_once(started)
+            raise
         finally:
             ended.set()
             keeper.join()
             del os.environ[ADDRESS]
+
+
+def _end_at_once(cluster) -> None:
+    """Dask would wait for a run under way; its finished rounds are in the store."""
+    for nanny in cluster.workers.values():
+        nanny.close_gracefully()  # it starts no other process when this one is gone
+        with suppress(ProcessLookupError):
+            if nanny.pid:
+                os.kill(nanny.pid, signal.SIGKILL)
 
 
 def _replace_the_lost(cluster, ended: threading.Event) -> None:

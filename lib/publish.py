@@ -25,13 +25,19 @@ def publish(profile: str, notebooks: bool) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(figures, target)
     for name in runs_of(figures):
-        if json.loads((STORE / name / "protocol.json").read_text("utf-8"))["fields"]["hub"]:
-            continue  # it names a folder of this machine, and its checksums hold that name
         shutil.rmtree(STORE / "study" / name, ignore_errors=True)
         shutil.copytree(STORE / name, STORE / "study" / name, ignore=shutil.ignore_patterns(".lock"))
+        without_folders(STORE / "study" / name / "provenance.json")
     if notebooks:
         executed = (ROOT / "executed" / profile).glob("[0-9][0-9]_*.ipynb")
         publish_notebooks(profile, {path.name[:2] for path in executed}.difference(ON_REQUEST))
+
+
+def without_folders(provenance: Path) -> None:
+    """Leave out where rows and weights lay if that is a folder of this machine, which says nothing elsewhere."""
+    said = json.loads(provenance.read_text("utf-8"))
+    said["locations"] = {name: place for name, place in said["locations"].items() if not Path(place).is_absolute()}
+    provenance.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 def publish_notebooks(profile: str, numbers) -> None:

@@ -2,7 +2,7 @@
 
     results/<task>-<strategy>-F<frozen>-seed<seed>-<key>/
         protocol.json           what the run is, and the fingerprints that its key is made of
-        provenance.json         code, versions and machine it was computed with
+        provenance.json         code, versions and machine it was computed with, and where its rows and weights lay
         round-00/ … round-09/   round.json, layers.parquet, validation.parquet, timings.json and, if the pool is
                                 scored, pool.parquet and samples.parquet
         DONE                    checksums of all of it, written last
@@ -27,7 +27,7 @@ import pyarrow.parquet
 from filelock import FileLock
 
 from lib import sources
-from lib.protocol import Protocol, StudyError, digest
+from lib.protocol import LOCATIONS, Protocol, StudyError, digest
 from lib.provenance import ROOT, code_fingerprint, commit, processor, provenance
 from lib.tasks import read_texts
 
@@ -169,8 +169,10 @@ class Run:
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
             (self.folder / "failed.json").unlink(missing_ok=True)
             self.check_rounds()
-            _write_json(self.folder / "protocol.json", {**self.identity, "fields": asdict(self.protocol)})
-            _write_json(self.folder / "provenance.json", provenance())
+            fields = asdict(self.protocol)
+            locations = {name: fields.pop(name) for name in LOCATIONS}
+            _write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
+            _write_json(self.folder / "provenance.json", {**provenance(), "locations": locations})
 
     def fail(self, error: str, details: str, session: str) -> Path | None:
         """Keep why the run failed. Returns the file, or None if the store cannot be written."""

@@ -156,10 +156,11 @@ def test_the_store_says_what_a_run_is_and_what_computed_it(tiny_protocol, whole)
     ours = Run(tiny_protocol(), whole)
     said = json.loads((ours.folder / "protocol.json").read_text())
     assert {name: said[name] for name in ours.identity} == ours.identity
-    assert said["fields"]["hub"] == tiny_protocol().hub
+    assert not {"hub", "encoder"} & said["fields"].keys(), "a folder of this machine is no part of the run"
     origin = json.loads((ours.folder / "provenance.json").read_text())
     assert origin["code"] == results.code_fingerprint()
     assert origin["versions"].keys() >= {"torch", "transformers", "numpy"}
+    assert origin["locations"] == {"hub": tiny_protocol().hub, "encoder": tiny_protocol().encoder}
 
 
 def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
