@@ -48,7 +48,7 @@ def benchmark(given: dict[str, str], verb: str) -> int:
         return 0
     stop_on_signals()
     from lib.benchmark import main as measure_all
-    from lib.protocol import StudyError
+    from lib.fields import StudyError
 
     try:
         return measure_all(**given)

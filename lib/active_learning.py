@@ -11,10 +11,11 @@ import pandas as pd
 import torch
 
 from lib import results, scoring, uncertainty
+from lib.fields import StudyError
 from lib.model import Classifier, build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
 from lib.prefix import frozen_prefix
-from lib.protocol import Protocol, StudyError
+from lib.protocol import Protocol
 from lib.tasks import Task, load_task
 from lib.training import train
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from lib import active_learning, results
-from lib.protocol import Protocol, StudyError, digest
+from lib.fields import StudyError
+from lib.protocol import Protocol, digest
 from lib.results import SCHEMA, UNSUMMED, DamagedRun, Run, read_json
 from lib.sweep import cost
 

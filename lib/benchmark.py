@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.fields import StudyError, one_of
 from lib.measurements import MEASUREMENTS, Bench, Result, peak
-from lib.protocol import StudyError, one_of
 from lib.provenance import ROOT, commit, processor
 
 

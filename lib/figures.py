@@ -15,7 +15,8 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown, display
 
-from lib.protocol import Profile, Protocol, named
+from lib.fields import named
+from lib.protocol import Profile, Protocol
 from lib.results import ROOT, commit, processor
 from lib.statistics import bootstrap_interval
 

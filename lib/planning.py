@@ -4,7 +4,8 @@ import ast
 import json
 from pathlib import Path
 
-from lib.protocol import Protocol, StudyError
+from lib.fields import StudyError
+from lib.protocol import Protocol
 
 
 def needed(notebook: Path, parameters: dict) -> list[tuple[list[Protocol], str]]:

@@ -8,52 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-
-class StudyError(ValueError):
-    """A user's mistake, said in one line: what was given, what is allowed, what to do."""
-
-
-CHOICES = {
-    "strategy": (
-        "bald",
-        "random",
-        "entropy",
-        "margin",
-        "variation_ratio",
-        "batchbald",
-        "powerbald",
-        "unguarded_bald",
-    ),
-    "decoder": ("cnn", "linear"),
-    "mc_dropout": ("penultimate", "decoder", "off"),
-    "restart": ("cold", "warm"),
-    "frozen_dropout": ("off", "on"),
-    "random_pool": ("same", "train"),
-    "precision": ("auto", "float32", "bfloat16"),
-}
-
-# what a field may hold: smallest and largest value
-RANGES = {
-    "seed": (0, 2**63 - 1),
-    "start": (2, 10**9),
-    "query": (1, 10**9),
-    "rounds": (0, 10**4),
-    "pool": (1, 10**9),
-    "validation_rows": (0, 10**9),
-    "samples": (1, 10**6),
-    "hidden": (1, 10**5),
-    "maps": (1, 10**5),
-    "dropout": (0.0, 0.99),
-    "epochs": (1, 10**4),
-    "batch_size": (3, 10**6),  # a batch never has a single row then: batch norm cannot train on one window
-    "encoder_lr": (0.0, 1.0),
-    "decoder_lr": (0.0, 1.0),
-    "warmup": (0.0, 1.0),
-    "weight_decay": (0.0, 1.0),
-    "clip": (1e-9, 1e9),
-    "max_length": (8, 512),
-    "threads": (1, 1024),
-}
+from lib.fields import CHOICES, StudyError, checked, names, one_of, whole_numbers
 
 # where things lie, not what they are: the fingerprints of rows and weights stand for them in the key
 LOCATIONS = ("encoder", "hub")
@@ -105,7 +60,7 @@ class Protocol:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = _checked(field.name, field.type, getattr(self, field.name))
+            value = checked(field.name, field.type, getattr(self, field.name))
             object.__setattr__(self, field.name, value)  # 0 and 0.0 are one value: the key should say so
         if self.pool <= self.start:
             raise StudyError(
@@ -151,46 +106,6 @@ class Protocol:
 
 
 STREAMS = ("decoder", "order", "dropout", "masks", "random", "picks", "stability")
-
-
-def _checked(name: str, annotation: type, value):
-    given = f"{name}={value!r}"
-    if annotation is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if not isinstance(value, annotation) or isinstance(value, bool):
-        raise StudyError(f"{given} is not allowed: {name} must be of type {annotation.__name__}")
-    if name in CHOICES and value not in CHOICES[name]:
-        raise StudyError(f"{given} is not known: choose {one_of(CHOICES[name])}")
-    if name in RANGES:
-        low, high = RANGES[name]
-        if not low <= value <= high:  # also refuses nan
-            raise StudyError(f"{given} is not allowed: {name} must lie between {low} and {high}")
-    return value
-
-
-def one_of(options) -> str:
-    """'a, b or c', for error messages."""
-    *head, last = map(str, options)
-    return f"{', '.join(head)} or {last}" if head else last
-
-
-# how the study's figures and sentences write the names of tasks and strategies; others stay as they are
-WRITTEN = {
-    "bald": "BALD",
-    "batchbald": "BatchBALD",
-    "powerbald": "PowerBALD",
-    "unguarded_bald": "unguarded float32 BALD",
-    "variation_ratio": "variation ratio",
-    "mnli": "MNLI",
-    "qnli": "QNLI",
-    "sst2": "SST-2",
-    "snli": "SNLI",
-}
-
-
-def named(name) -> str:
-    """A task or strategy as a reader should see it."""
-    return WRITTEN.get(str(name), str(name))
 
 
 def fastest_precision() -> str:
@@ -276,19 +191,6 @@ class Profile:
         return protocols
 
 
-def whole_numbers(name: str, given: str) -> tuple[int, ...]:
-    """'0, -2' → (0, -2). Raises StudyError."""
-    try:
-        return tuple(int(number) for number in names(given))
-    except ValueError:
-        raise StudyError(f"{name}={given!r} is not allowed: give whole numbers with commas between them") from None
-
-
-def names(given) -> tuple[str, ...]:
-    """'a, b' → ("a", "b"); a tuple or list stays what it is."""
-    return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else tuple(given)
-
-
 def profile(name: str) -> Profile:
     """The profile called `name`: 'quick', 'minilm' or 'paper'. Raises StudyError for another name."""
     if name not in PROFILES:
@@ -301,7 +203,7 @@ MINILM_CAVEAT = (
     "accuracies on MNLI, SNLI and QNLI are not those of a plain masked language model."
 )
 QUICK_CAVEAT = (
-    "The quick profile is a small model of the study: fewer than a hundred labels, a pool of a few hundred rows, other "
+    "The quick profile is a small model of the study: fewer than a hundred labels, a pool of some hundred rows, other "
     "tasks than the paper's and a 6-layer encoder. It shows that the code works, and how the comparison is made; it is "
     "not evidence about the paper's numbers."
 )
@@ -330,17 +232,16 @@ PROFILES = {
         frozen=(0, 2, -2),
         layers=6,
         layer_task="reviews",
-        sizes=(4, 10, 30, 100),
+        sizes=(3, 6, 20, 60),
         questions={"tasks": ("reviews",), "runs": 1, "rounds": 1},
         caveats=(QUICK_CAVEAT,),
         common={
-            "query": 30,
+            "query": 20,
             "rounds": 2,
-            "pool": 200,
-            "validation_rows": 150,
-            "max_length": 32,
+            "pool": 150,
+            "validation_rows": 120,
+            "max_length": 24,
             "precision": "float32",  # so that the committed runs are found on every machine
-            "encoder_lr": 1e-4,
         },
     ),
     "minilm": Profile(

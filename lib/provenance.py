@@ -14,10 +14,12 @@ VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")  # of x86, the best fir
 
 # the modules whose code decides a run's numbers
 CODE = (
+    "fields",
     "protocol",
     "sources",
     "rows",
     "tasks",
+    "decoder",
     "model",
     "prefix",
     "training",

@@ -7,7 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from lib import results
-from lib.protocol import Protocol, StudyError
+from lib.fields import StudyError
+from lib.protocol import Protocol
 from lib.tasks import Texts
 
 

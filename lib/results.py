@@ -27,7 +27,8 @@ import pyarrow.parquet
 from filelock import FileLock
 
 from lib import sources
-from lib.protocol import LOCATIONS, Protocol, StudyError, digest
+from lib.fields import StudyError
+from lib.protocol import LOCATIONS, Protocol, digest
 from lib.provenance import ROOT, code_fingerprint, commit, processor, provenance
 from lib.tasks import read_texts
 

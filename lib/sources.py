@@ -11,7 +11,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from lib.protocol import StudyError, digest, one_of
+from lib.fields import StudyError, one_of
+from lib.protocol import digest
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib.protocol import StudyError, one_of
+from lib.fields import StudyError, one_of
 
 LEVEL = 0.95
 

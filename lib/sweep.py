@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 
 from lib import cluster, results
 from lib.cluster import ADDRESS
-from lib.protocol import Protocol, StudyError
+from lib.fields import StudyError
+from lib.protocol import Protocol
 from lib.results import DamagedRun, Run
 
 SESSION = "BERT_BALD_SESSION"  # environment: sweeps of one session do not repeat a run that failed in it

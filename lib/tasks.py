@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 
 from lib import sources
-from lib.protocol import StudyError, one_of
+from lib.fields import StudyError, one_of
 from lib.rows import Rows, remembered
 
 UNLABELLED = -1  # the label of a row without a gold label
-NEAR_ZERO = 0.5  # reviews with a mean rating nearer to zero than this are left out
+NEAR_ZERO = 1.0  # reviews with a mean rating nearer to zero than this are left out
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from lib.protocol import Protocol, named
+from lib.fields import named
+from lib.protocol import Protocol
 
 SINGLE = "in a single run and so with unknown certainty"
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
 from lib import active_learning, sources, training
-from lib.protocol import StudyError
+from lib.fields import StudyError
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_HUB = ROOT.parent / "shared" / "hub"

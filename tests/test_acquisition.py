@@ -13,7 +13,7 @@ from sklearn.metrics import mutual_info_score
 
 from lib import acquisition
 from lib.acquisition import STRATEGIES, bald, highest, margin, predictive_entropy, variation_ratio
-from lib.protocol import CHOICES
+from lib.fields import CHOICES
 
 SCORES = {name: score for name, score in STRATEGIES.items() if name not in ("random", "unguarded_bald")}
 

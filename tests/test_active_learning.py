@@ -15,9 +15,9 @@ from helpers import ROOT, refused, stopped_before, stored, tiny_config, write_ch
 
 from lib import acquisition, active_learning, results
 from lib.active_learning import run
+from lib.fields import CHOICES
 from lib.model import build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
-from lib.protocol import CHOICES
 from lib.tasks import load_task
 from lib.training import train
 

@@ -14,7 +14,8 @@ from torch import nn
 from transformers import BertModel
 
 from lib import active_learning, sources
-from lib.model import MCDropout, build_classifier, freeze_layers
+from lib.decoder import MCDropout
+from lib.model import build_classifier, freeze_layers
 from lib.protocol import profile
 from lib.rows import load_tokenizer, tokenise
 from lib.tasks import load_task

@@ -6,7 +6,8 @@ import itertools
 import pytest
 from helpers import refused
 
-from lib.protocol import CHOICES, LOCATIONS, STREAMS, Protocol, digest, profile
+from lib.fields import CHOICES
+from lib.protocol import LOCATIONS, STREAMS, Protocol, digest, profile
 
 # a changed value for each field that decides a run's numbers
 CHANGED = {

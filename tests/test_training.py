@@ -10,8 +10,8 @@ import torch
 from helpers import tiny_config, write_checkpoint
 from torch.nn import functional as F
 
+from lib.fields import RANGES
 from lib.model import build_classifier
-from lib.protocol import RANGES
 from lib.rows import load_tokenizer, tokenise
 from lib.tasks import load_task
 from lib.training import build_optimizer, epoch_batches, train, warmup_then_decay

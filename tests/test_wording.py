@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib import wording
+from lib.fields import named
 from lib.model import outline
-from lib.protocol import named
 
 FINITE = st.floats(-1, 1, allow_subnormal=False)
 INTERVALS = st.tuples(FINITE, FINITE, FINITE).map(sorted)

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from lib import results
-from lib.protocol import Protocol, StudyError, named
+from lib.fields import StudyError, named
+from lib.protocol import Protocol
 from lib.qualitative import word_overlap
 from lib.results import Run
 from lib.tasks import Texts, read_texts

@@ -10,7 +10,7 @@ import pandas as pd
 import regex
 
 from lib.explorer.data import NEVER
-from lib.protocol import StudyError
+from lib.fields import StudyError
 
 ANY = -1  # no class
 REPEATS = 10_000  # product of the counts in an expression: each repetition takes memory

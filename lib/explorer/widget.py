@@ -15,7 +15,8 @@ from lib.explorer import comparison, data, filters, panes, static
 from lib.explorer.controls import Controls
 from lib.explorer.drawings import histogram
 from lib.explorer.grid import Grid, cells, columns
-from lib.protocol import Protocol, StudyError
+from lib.fields import StudyError
+from lib.protocol import Protocol
 from lib.results import Run
 
 

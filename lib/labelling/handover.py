@@ -11,10 +11,11 @@ import pandas as pd
 from lib import scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.escaping import in_cell
+from lib.fields import StudyError
 from lib.labelling.own_rows import UNLABELLED
 from lib.labelling.state import Labelling
 from lib.model import Classifier, build_classifier
-from lib.protocol import Protocol, StudyError
+from lib.protocol import Protocol
 from lib.rows import load_tokenizer, tokenise
 
 OWN_COLUMNS = ("row", "label", "from")

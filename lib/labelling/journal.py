@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lib.protocol import StudyError
+from lib.fields import StudyError
 
 FORMAT = 1
 

@@ -6,9 +6,9 @@ import anywidget
 import traitlets
 
 from lib.escaping import in_html, isolated, shortened, visible
+from lib.fields import StudyError
 from lib.labelling.agreement import say_agreement, say_stop
 from lib.labelling.state import Labelling
-from lib.protocol import StudyError
 
 HERE = Path(__file__).parent
 SHOWN = 5  # pending rows in the static view

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.protocol import StudyError, digest, names, one_of
+from lib.fields import StudyError, names, one_of
+from lib.protocol import digest
 from lib.provenance import ROOT
 
 SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no tokenizer and no file takes

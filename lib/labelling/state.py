@@ -12,10 +12,11 @@ import numpy as np
 
 from lib import scoring, uncertainty
 from lib.active_learning import device, settled
+from lib.fields import StudyError
 from lib.labelling.journal import Journal, Said
 from lib.labelling.own_rows import UNLABELLED, OwnRows
 from lib.model import Classifier, build_classifier
-from lib.protocol import Protocol, StudyError
+from lib.protocol import Protocol
 from lib.rows import Rows, load_tokenizer, tokenise
 from lib.training import train
 
