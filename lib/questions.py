@@ -79,7 +79,7 @@ def rejection(validation: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for (task, seed, run), some in validation.groupby(["task", "seed", "run"], sort=False):
         probs_NC = predictions(some)[MEAN]
         wrong_N = probs_NC.argmax(1) != some["label"].to_numpy()
-        rules = {"at random": np.zeros(len(some)), "BALD": some["bald"].to_numpy(), "confidence": -probs_NC.max(1)}
+        rules = {"a random order": np.zeros(len(some)), "BALD": some["bald"].to_numpy(), "confidence": -probs_NC.max(1)}
         for rule, uncertainty_N in rules.items():
             area = statistics.area_under_risk_coverage(wrong_N, uncertainty_N)
             areas.append({"task": task, "seed": seed, "run": run, "rejected by": rule, "area": area})

@@ -142,7 +142,10 @@ def beside_paper(table: pd.DataFrame, number: int, layers: int = 0) -> pd.DataFr
 
 @cache
 def paper(table: int) -> pd.DataFrame:
-    """The values of Table 1, 2 or 3 of the paper: page, task, strategy, frozen, labelled, value, half_width."""
+    """The values of Table 1, 2, 3 or 4 of the paper: page, task, strategy, frozen, labelled, value, half_width.
+
+    Of Table 4 (class, queried) the scores as they are printed.
+    """
     values = pd.read_csv(Path(__file__).with_name("paper.csv"))
     return values[values["table"] == table].drop(columns="table").reset_index(drop=True)
 

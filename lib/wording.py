@@ -130,8 +130,8 @@ def say_noise(noise: pd.DataFrame) -> str:
         first, ours = some.iloc[0], some.iloc[1]
         parts.append(
             f"on {named(task)} unguarded float32 scores run from {first['lowest']:.1e} to {first['highest']:.1e}, "
-            f"{first['share below 0']:.0%} of them negative, while this study's BALD of the same passes lies between "
-            f"{ours['lowest']:g} and {ours['highest']:g}"
+            f"{first['share below 0']:.0%} of them negative, while this study's BALD of the same passes "
+            + (f"lies between {ours['lowest']:g} and {ours['highest']:g}" if ours["highest"] else "is exactly 0")
         )
     return f"With dropout off, {'; '.join(parts)}."
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import precision_recall_curve
 
 from lib.statistics import area_under_risk_coverage, expected_calibration_error, reliability, risk_coverage
 
@@ -41,6 +42,20 @@ def test_risk_and_coverage_of_a_case_worked_by_hand():
     assert area_under_risk_coverage([1, 0, 0, 1], [0.9, 0.1, 0.4, 0.2]) == pytest.approx(
         (0 + 1 / 2 + 1 / 3 + 1 / 2) / 4
     )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_risk_is_one_minus_scikit_learns_precision_of_the_rows_kept(seed):
+    """Right predictions are the positive class, certainty is the score: precision is the accuracy of the rows kept."""
+    rng = np.random.default_rng(seed)
+    uncertainty_N = rng.random(300)
+    wrong_N = rng.random(300) < uncertainty_N
+    precision, _, thresholds = precision_recall_curve(~wrong_N, -uncertainty_N)
+    assert len(thresholds) == 300, "a threshold a row"
+    table = risk_coverage(wrong_N, uncertainty_N)
+    np.testing.assert_allclose(table["risk"], 1 - precision[:-1][::-1])
+    np.testing.assert_allclose(table["coverage"], np.arange(1, 301) / 300)
+    assert area_under_risk_coverage(wrong_N, uncertainty_N) == pytest.approx(1 - precision[:-1].mean())
 
 
 def test_rejecting_by_nothing_leaves_the_error_rate():

@@ -49,7 +49,7 @@ def test_what_a_run_stores_answers_the_questions(tiny_protocol, tmp_path):
     assert diagrams.groupby("prediction")["rows"].sum().eq(len(validation)).all()
     areas, _ = questions.rejection(validation)
     wrong = questions.predictions(validation)[questions.MEAN].argmax(1) != validation["label"]
-    random = areas.loc[areas["rejected by"] == "at random", "area"].item()
+    random = areas.loc[areas["rejected by"] == "a random order", "area"].item()
     assert random == pytest.approx(wrong.mean())
 
 
