@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from lib import qualitative, results, statistics
+from lib import qualitative, results
+from lib.calibration import area_under_risk_coverage, expected_calibration_error, reliability, risk_coverage
 from lib.protocol import Protocol
 
 NEAR = 0.3  # share of words from which two texts of a batch are called near-duplicates
@@ -66,9 +67,9 @@ def calibration(validation: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for task, runs in validation.groupby("task", sort=False):
         for kind in (SINGLE, MEAN):
             for (run, seed), some in runs.groupby(["run", "seed"], sort=False):
-                error = statistics.expected_calibration_error(predictions(some)[kind], some["label"])
+                error = expected_calibration_error(predictions(some)[kind], some["label"])
                 errors.append({"task": task, "seed": seed, "run": run, "prediction": kind, "error": error})
-            diagram = statistics.reliability(predictions(runs)[kind], runs["label"])
+            diagram = reliability(predictions(runs)[kind], runs["label"])
             diagrams.append(diagram.assign(task=task, prediction=kind))
     return pd.DataFrame(errors), pd.concat(diagrams, ignore_index=True)
 
@@ -81,10 +82,10 @@ def rejection(validation: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         wrong_N = probs_NC.argmax(1) != some["label"].to_numpy()
         rules = {"a random order": np.zeros(len(some)), "BALD": some["bald"].to_numpy(), "confidence": -probs_NC.max(1)}
         for rule, uncertainty_N in rules.items():
-            area = statistics.area_under_risk_coverage(wrong_N, uncertainty_N)
+            area = area_under_risk_coverage(wrong_N, uncertainty_N)
             areas.append({"task": task, "seed": seed, "run": run, "rejected by": rule, "area": area})
             if seed == validation["seed"].min():
-                curves.append(statistics.risk_coverage(wrong_N, uncertainty_N).assign(task=task, rule=rule))
+                curves.append(risk_coverage(wrong_N, uncertainty_N).assign(task=task, rule=rule))
     return pd.DataFrame(areas), pd.concat(curves, ignore_index=True)
 
 

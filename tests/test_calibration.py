@@ -5,7 +5,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve
 
-from lib.statistics import area_under_risk_coverage, expected_calibration_error, reliability, risk_coverage
+from lib.calibration import area_under_risk_coverage, expected_calibration_error, reliability, risk_coverage
 
 
 def test_the_calibration_error_of_a_case_worked_by_hand():
