@@ -10,11 +10,14 @@ import scipy.stats
 
 from lib import claims
 from lib.active_learning import run
-from lib.claims import CLAIMS, LESS, MORE, RATIOS, SAME
+from lib.claims.accuracy import spread_late, spread_of_bald
+from lib.claims.claim import LESS, MORE, SAME
+from lib.claims.estimates import log_ratio_of_spreads, mean_of, seeds_needed, verdict
+from lib.claims.model import time_saved
+from lib.claims.verdicts import CLAIMS, RATIOS
 from lib.protocol import profile
-from lib.statistics import log_ratio_of_spreads, mean_of, seeds_needed, verdict
 
-SPREADS = tuple(measure for measure in RATIOS if measure is not claims.time_saved)
+SPREADS = tuple(measure for measure in RATIOS if measure is not time_saved)
 STUDY = SimpleNamespace(frozen=(0, 3, -3, 6, -6), layers=12)
 CLASSES = ("entailment", "neutral", "contradiction")
 
@@ -162,9 +165,9 @@ def spread_evidence(claim, ours, theirs):
         for n, f in frames.items()
     }
     ours, theirs = (f.rename(columns={"variable": "labelled"}) for f in long.values())
-    if claim.measure is claims.spread_late:
+    if claim.measure is spread_late:
         return SimpleNamespace(sizes=pd.concat([theirs, ours.assign(labelled=ours["labelled"] + 2)]))
-    if claim.measure is claims.spread_of_bald:
+    if claim.measure is spread_of_bald:
         return SimpleNamespace(
             rounds=pd.concat([ours.assign(strategy="bald"), theirs.assign(strategy="random")]).assign(round=1)
         )

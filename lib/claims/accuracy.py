@@ -1,0 +1,69 @@
+"""Claims of sections 4.1 and 4.2: accuracy against the number of rows, and BALD against random."""
+
+import pandas as pd
+
+from lib import statistics
+from lib.claims.claim import ACCURACY, LESS, MORE, RATIO, Claim, difference
+from lib.claims.estimates import Estimate, log_ratio_of_spreads, mean_of
+from lib.claims.evidence import Evidence
+
+
+def seeds_by_round(rounds: pd.DataFrame) -> pd.DataFrame:
+    return rounds.pivot_table(index="seed", columns="labelled", values="accuracy").dropna()
+
+
+def early_gain(evidence: Evidence) -> Estimate:
+    gains = statistics.gains(evidence.sizes, ["seed"])
+    pieces = gains.groupby("seed")["gain"].agg(["first", "last", "size"])
+    return mean_of((pieces["first"] - pieces["last"])[pieces["size"] == 2])
+
+
+def spread_late(evidence: Evidence) -> Estimate:
+    wide = seeds_by_round(evidence.sizes)
+    half = wide.shape[1] // 2
+    return log_ratio_of_spreads(wide.iloc[:, wide.shape[1] - half :], wide.iloc[:, :half])
+
+
+def area_of_bald(evidence: Evidence) -> Estimate:
+    areas = statistics.area_under_curve(evidence.rounds, ["strategy", "seed"])
+    return difference(areas, "area", "strategy", "bald", "random")
+
+
+def spread_of_bald(evidence: Evidence) -> Estimate:
+    # the first round is the same for both strategies
+    rounds = evidence.rounds[evidence.rounds["round"] > 0]
+    bald, random = (seeds_by_round(rounds[rounds["strategy"] == strategy]) for strategy in ("bald", "random"))
+    return log_ratio_of_spreads(bald, random)
+
+
+CLAIMS = (
+    Claim(
+        "more data helps most early",
+        "section 4.1, Figure 2, p. 5",
+        early_gain,
+        "accuracy for each hundred rows: first tenth − rest",
+        MORE,
+    ),
+    Claim(
+        "more data lowers the spread between runs",
+        "section 4.1, Figure 2, p. 5",
+        spread_late,
+        f"{RATIO}: larger half of the sizes / smaller half",
+        LESS,
+    ),
+    Claim(
+        "BALD beats random over all sizes of T",
+        "section 4.2, Figure 3, p. 6",
+        area_of_bald,
+        "area under the curve: BALD − random",
+        MORE,
+        ACCURACY,
+    ),
+    Claim(
+        "BALD's spread between runs is smaller",
+        "section 4.2, Figure 3, p. 6",
+        spread_of_bald,
+        f"{RATIO}: BALD / random",
+        LESS,
+    ),
+)

@@ -1,0 +1,55 @@
+"""What a claim is, and how one is measured: what the claims of several sections share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lib import statistics
+from lib.claims.estimates import Estimate, mean_of
+from lib.claims.evidence import NoRuns
+
+MORE, LESS, SAME = 1, -1, 0
+ACCURACY = 0.01  # smallest differences that matter: of accuracy,
+PERCENT = 5.0  # of |Δθ|, in percent,
+ROWS = 1.0  # of rows of a class, for each hundred rows of T
+RATIO = "ratio of standard deviations over runs"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, and how the runs of one task measure it."""
+
+    text: str
+    place: str  # in the paper
+    measure: Callable  # Evidence → Estimate
+    quantity: str  # what is measured
+    expected: int  # MORE, LESS or SAME as nothing
+    margin: float = 0.0  # smallest difference that matters
+    labels: tuple[str, ...] = ()  # classes that the task must have
+    paper: Callable = lambda task: None  # the paper's own number for the quantity, where a table has it
+
+
+def difference(table: pd.DataFrame, value: str, of: str, this, minus) -> Estimate:
+    """Paired difference within each seed between two levels of a column."""
+    wide = table.pivot_table(index="seed", columns=of, values=value)
+    if this not in wide or minus not in wide:
+        raise NoRuns
+    return mean_of(wide[this] - wide[minus])
+
+
+def papers_difference(value: Callable) -> Callable:
+    """From Tables 1 to 3, where they have the task: value(number of the table, strategy, F)."""
+
+    def read(task: str) -> float | None:
+        def cell(number: int, strategy: str, frozen: int) -> float:
+            table = statistics.paper(number)
+            keys = (table["task"] == task) & (table["strategy"] == strategy) & (table["frozen"] == frozen)
+            return table.loc[keys, "value"].to_numpy()[-1]
+
+        try:
+            return value(cell)
+        except IndexError:
+            return None
+
+    return read

@@ -1,0 +1,128 @@
+"""Claims of section 4.3: which layers change, and what freezing some of them does."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+
+from lib import statistics
+from lib.claims.claim import ACCURACY, LESS, MORE, PERCENT, RATIO, SAME, Claim, difference, papers_difference
+from lib.claims.estimates import Estimate, log_ratio_of_spreads, mean_of
+from lib.claims.evidence import Evidence, NoRuns
+
+
+def layers_of(evidence: Evidence, chosen: Callable) -> Estimate:
+    layers = evidence.layers
+    some = layers[chosen(layers)]
+    wide = some.pivot_table(index=["seed", "layer"], columns="strategy", values="mean")
+    if not {"bald", "random"} <= set(wide):
+        raise NoRuns
+    percent = 100 * (wide["bald"] / wide["random"] - 1)
+    return mean_of(percent.groupby("seed").mean())
+
+
+def later_half(layers: pd.DataFrame) -> pd.Series:
+    encoder = layers["part"] == "encoder"
+    return encoder & (layers["number"] >= (layers.loc[encoder, "number"].max() + 1) / 2)
+
+
+def last(rounds: pd.DataFrame) -> pd.DataFrame:
+    return rounds[rounds["round"] == rounds["round"].max()]
+
+
+def of_share(evidence: Evidence, quarters: int) -> list[int]:
+    """The F of the profile that freeze about so many quarters of the encoder, front first."""
+    wanted = 3 * quarters
+    found = [F for F in evidence.study.frozen if abs(statistics.papers_frozen(F, evidence.study.layers) or 0) == wanted]
+    if not found:
+        raise NoRuns
+    return sorted(found, reverse=True)
+
+
+def frozen_share(quarters: int) -> Callable:
+    def measure(evidence: Evidence) -> Estimate:
+        table = last(evidence.freezing)
+        wide = table.pivot_table(index="seed", columns="frozen", values="accuracy").reindex(
+            columns=[0, *of_share(evidence, quarters)]
+        )
+        return mean_of(wide.drop(columns=0).mean(axis=1, skipna=False) - wide[0])
+
+    return measure
+
+
+def front_and_back(evidence: Evidence) -> Estimate:
+    front, back = of_share(evidence, 1)
+    return difference(last(evidence.freezing), "accuracy", "frozen", front, back)
+
+
+def spread_of_last_quarter(evidence: Evidence) -> Estimate:
+    back = min(of_share(evidence, 1))
+    wide = evidence.freezing.pivot_table(index="seed", columns=["frozen", "labelled"], values="accuracy").dropna()
+    if back not in wide:
+        raise NoRuns
+    return log_ratio_of_spreads(wide[back], wide.drop(columns=back, level="frozen"))
+
+
+def papers_freezing(quarters: int) -> Callable:
+    F = 3 * quarters
+    return papers_difference(lambda t: (t(1, "bald", F) + t(1, "bald", -F)) / 2 - t(1, "bald", 0))
+
+
+def papers_widths(cell: Callable) -> float:
+    others = [cell(2, "bald", F) ** 2 for F in (0, 3, 6, -6)]
+    return cell(2, "bald", -3) / float(np.sqrt(np.mean(others)))
+
+
+CLAIMS = (
+    Claim(
+        "later encoder layers change less under BALD",
+        "section 4.3, Figure 4, p. 6",
+        lambda evidence: layers_of(evidence, later_half),
+        "|Δθ| of the later half of the encoder: BALD − random, %",
+        LESS,
+        PERCENT,
+    ),
+    Claim(
+        "decoder layers change equally",
+        "section 4.3, Figure 4, p. 6",
+        lambda evidence: layers_of(evidence, lambda layers: layers["part"] == "decoder"),
+        "|Δθ| of the decoder: BALD − random, %",
+        SAME,
+        PERCENT,
+    ),
+    Claim(
+        "freezing a quarter of the layers beats freezing none",
+        "section 4.3, Table 1, p. 7",
+        frozen_share(1),
+        "accuracy at the last round: mean of first and last quarter − F = 0",
+        MORE,
+        ACCURACY,
+        paper=papers_freezing(1),
+    ),
+    Claim(
+        "freezing half of the layers is worse than freezing none",
+        "section 4.3, Table 1, p. 7",
+        frozen_share(2),
+        "accuracy at the last round: mean of first and last half − F = 0",
+        LESS,
+        ACCURACY,
+        paper=papers_freezing(2),
+    ),
+    Claim(
+        "freezing the last quarter has the narrowest intervals",
+        "section 4.3, Table 2, p. 7",
+        spread_of_last_quarter,
+        f"{RATIO}: last quarter / all other F together",
+        LESS,
+        paper=papers_difference(papers_widths),
+    ),
+    Claim(
+        "freezing front or back makes no difference",
+        "section 4.3, Figure 5, p. 7",
+        front_and_back,
+        "accuracy at the last round: first quarter − last quarter",
+        SAME,
+        ACCURACY,
+        paper=papers_difference(lambda t: t(1, "bald", 3) - t(1, "bald", -3)),
+    ),
+)

@@ -1,0 +1,54 @@
+"""Claims of section 2: the decoder, and one pass of the encoder for all samples."""
+
+import numpy as np
+
+from lib import statistics
+from lib.claims.claim import ACCURACY, MORE, SAME, Claim, difference
+from lib.claims.estimates import Estimate, mean_of
+from lib.claims.evidence import Evidence
+
+
+def decoders(evidence: Evidence) -> Estimate:
+    rounds = evidence.question("rounds", "BALD", "linear decoder")
+    areas = statistics.area_under_curve(rounds, ["setting", "seed"])
+    return difference(areas, "area", "setting", "BALD", "linear decoder")
+
+
+def time_saved(evidence: Evidence) -> Estimate:
+    """log of the time of S whole passes over that of one pass of the encoder and S of the decoder."""
+    bald = [p for p in evidence.main if p.strategy == "bald"]
+    seconds = evidence.load("timings", bald).groupby("seed")[["encoding", "acquisition"]].sum()
+    samples = bald[0].samples
+    return mean_of(np.log((samples * seconds["encoding"] + seconds["acquisition"]) / seconds.sum(axis=1)))
+
+
+def repeated_pass(evidence: Evidence) -> Estimate:
+    rounds = evidence.rounds[evidence.rounds["examined"].map(bool)]
+    return mean_of(rounds["examined"].map(lambda examined: examined["encoder_difference"]))
+
+
+CLAIMS = (
+    Claim(
+        "the CNN decoder is slightly better than the linear one",
+        "section 2.1, footnote 1, p. 3",
+        decoders,
+        "area under the curve: CNN − linear",
+        MORE,
+        ACCURACY,
+    ),
+    Claim(
+        "one encoder pass is enough: it saves time",
+        "section 2.2, p. 4",
+        time_saved,
+        "time of scoring: S whole passes / one of the encoder and S of the decoder",
+        MORE,
+    ),
+    Claim(
+        "one encoder pass is enough: another one gives the same",
+        "section 2.2, p. 4",
+        repeated_pass,
+        "largest difference between two encoder passes over the same rows",
+        SAME,
+        1e-6,
+    ),
+)
