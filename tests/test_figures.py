@@ -18,6 +18,9 @@ from nbconvert.filters import markdown2html
 from PIL import Image
 
 from lib import figures
+from lib.figures.files import save_table
+from lib.figures.layers import _light
+from lib.figures.looks import COLOURS, ORANGE
 from lib.model import outline
 from lib.protocol import Protocol
 from lib.statistics import bootstrap_interval
@@ -44,7 +47,7 @@ def shown(monkeypatch) -> list:
         things.append(Place([thing]) if display_id else thing)
         return things[-1] if display_id else None
 
-    monkeypatch.setattr(figures, "display", display)
+    monkeypatch.setattr("lib.figures.notebook.display", display)
     return things
 
 
@@ -83,11 +86,11 @@ def legend_of(figure) -> list[str]:
 
 
 def test_png_svg_and_csv_carry_the_runs_and_the_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "commit", lambda: "c0ffee")
+    monkeypatch.setattr("lib.figures.files.commit", lambda: "c0ffee")
     runs = pd.Series(["run-b", "run-a", "run-b"])
     expected = {"commit": "c0ffee", "runs": ["run-a", "run-b"]}
     figures.save_figure(figures.learning_curves(rounds()), "curves", tmp_path / "new", runs)
-    figures.save_table(rounds(), "values", tmp_path / "new", runs)
+    save_table(rounds(), "values", tmp_path / "new", runs)
     with Image.open(tmp_path / "new" / "curves.png") as image:
         assert json.loads(image.text["Source"]) == expected
     svg = ElementTree.parse(tmp_path / "new" / "curves.svg")
@@ -110,7 +113,7 @@ def test_a_figure_that_is_saved_twice_is_the_same_file(tmp_path):
 
 def test_a_csv_has_all_digits(tmp_path):
     table = pd.DataFrame({"task": ["a, b", 'the "c"'], "mean": [1 / 3, np.nan], "n": pd.array([1, None], "Int64")})
-    figures.save_table(table, "values", tmp_path, ["run"])
+    save_table(table, "values", tmp_path, ["run"])
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "values.csv", comment="#").astype({"n": "Int64"}), table)
 
 
@@ -232,8 +235,8 @@ def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
 def test_a_strategy_has_one_colour_in_all_figures():
     figure = figures.learning_curves(rounds())
     for ax in figure.axes:
-        assert set(curve_of(ax, [10, 30, 100])) == {to_rgb(figures.COLOURS[name]) for name in ("bald", "random")}
-    assert len({to_rgb(colour) for colour in figures.COLOURS.values()}) == len(figures.COLOURS)
+        assert set(curve_of(ax, [10, 30, 100])) == {to_rgb(COLOURS[name]) for name in ("bald", "random")}
+    assert len({to_rgb(colour) for colour in COLOURS.values()}) == len(COLOURS)
 
 
 @pytest.fixture(params=[3, 1], ids=["three runs", "one run"])
@@ -254,7 +257,7 @@ def test_differences_are_points_with_their_intervals(differences):
             drawn = bars_of(container)
             assert drawn[:, 0] == pytest.approx(some["labelled"].to_numpy(), abs=1)
             assert drawn[:, 1:] == pytest.approx(some[["mean", "low", "high"]].to_numpy(), nan_ok=True)
-            assert same_color(container.lines[0].get_color(), figures.COLOURS[strategy])
+            assert same_color(container.lines[0].get_color(), COLOURS[strategy])
     assert legend_of(figure) == ["BALD", "entropy"]
 
 
@@ -422,7 +425,7 @@ def test_the_architecture_has_the_shapes_and_parameters_of_the_model(changes, st
     for module in classifier.decoder.children():
         if hasattr(module, "weight"):
             assert " × ".join(map(str, module.weight.shape)) in written
-    light = figures._light(figures.ORANGE)
+    light = _light(ORANGE)
     orange = [text.get_text() for text in texts if same_color(text.get_bbox_patch().get_facecolor(), light)]
     assert all(any(text.startswith(name) for text in orange) for name in stochastic)
     assert not any("encoder" in text or "embeddings" in text for text in orange)

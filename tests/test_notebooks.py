@@ -27,8 +27,9 @@ from helpers import refused
 from scipy import stats
 
 from lib import __main__ as runner
-from lib import active_learning, execution, figures, results
+from lib import active_learning, execution, results
 from lib.command import ON_REQUEST
+from lib.figures.notebook import INDEX
 from lib.protocol import profile
 from lib.tasks import read_texts
 
@@ -114,9 +115,9 @@ def test_a_notebook_runs_from_end_to_end_without_warnings(name, study):
     assert any("image/png" in output.data for output in outputs if "data" in output)
 
 
-@pytest.mark.parametrize("what", [row[0] for row in figures.INDEX])
+@pytest.mark.parametrize("what", [row[0] for row in INDEX])
 def test_a_figure_or_table_of_the_paper_is_where_the_index_says(what, study):
-    (name,) = [file for title, _, file in figures.INDEX if title == what]
+    (name,) = [file for title, _, file in INDEX if title == what]
     for kind in ("md", "csv") if what.startswith("Table") else ("png", "svg"):
         assert (study.output / f"{name}.{kind}").stat().st_size > 100
 
@@ -159,7 +160,7 @@ def run_here(path: Path, values: dict, monkeypatch) -> tuple[dict, list]:
         update = staticmethod(shown.append)
 
     monkeypatch.setattr(
-        figures, "display", lambda thing, display_id=False: Place if display_id else shown.append(thing)
+        "lib.figures.notebook.display", lambda thing, display_id=False: Place if display_id else shown.append(thing)
     )
     matplotlib.use("Agg")
     for cell in nbformat.read(path, as_version=4).cells:

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import figures
+from lib.figures.looks import BLUE, ORANGE, panels, shared_legend
 from lib.labelling.state import Labelling
 
 WINDOW = 3  # agreements of successive models that are averaged
-PICKED = {"random": ("drawn at random", "o-", figures.BLUE), "bald": ("picked by BALD", "s--", figures.ORANGE)}
+PICKED = {"random": ("drawn at random", "o-", BLUE), "bald": ("picked by BALD", "s--", ORANGE)}
 LIMITS = (
     "Agreement is with the person who labels: what that person gets wrong, the classifier learns.",
     "Only rows drawn at random estimate the accuracy, and only on this file; a few of them leave a wide interval.",
@@ -48,13 +48,13 @@ def share(agreed) -> dict:
 
 def draw(curve: pd.DataFrame):
     """Agreement against the labels that the model was trained on, a line for each way of picking."""
-    figure, (axes,) = figures.panels(1, width=6)
+    figure, (axes,) = panels(1, width=6)
     for picked, some in curve.groupby("picked", sort=False):
         name, line, colour = PICKED[picked]
         bars = [some["agreement"] - some["low"], some["high"] - some["agreement"]]
         axes.errorbar(some["labelled"], some["agreement"], yerr=bars, fmt=line, color=colour, capsize=4, label=name)
     axes.set(xlabel="labels that the model was trained on", ylabel="agreement with new labels", ylim=(0, 1.02))
-    figures.shared_legend(figure, [axes])
+    shared_legend(figure, [axes])
     return figure
 
 

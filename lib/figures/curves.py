@@ -1,0 +1,68 @@
+"""Accuracy and its differences against the number of labelled rows."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+
+from lib.figures.looks import BLUE, COLOURS, DASHES, label, panels, shared_legend
+from lib.statistics import bootstrap_interval
+
+
+def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
+    """Accuracy against x, the rows of S_x; left all sizes, right those up to `share` of the largest (Figure 2).
+
+    rounds: columns labelled, accuracy, task. Mean and 95 % bootstrap interval over runs, a colour a task.
+    """
+    figure, axes = panels(2, width=4.6)
+    looks = {"errorbar": bootstrap_interval, "markers": True}
+    for ax, limit, title in zip(axes, (1.0, share), ("all sizes", f"up to {share:.0%} of the rows"), strict=True):
+        some = rounds[rounds["labelled"] <= limit * rounds.groupby(panel)["labelled"].transform("max")]
+        sns.lineplot(some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, **looks)
+        ax.set(title=title, xlabel="training rows x", ylabel="accuracy")
+    shared_legend(figure, axes)
+    return figure
+
+
+def spread(table: pd.DataFrame, panel: str = "task"):
+    """Standard deviation of the accuracy over runs against x, logarithmic in x: columns labelled, deviation, task."""
+    figure, axes = panels(1, width=5)
+    sns.lineplot(table, x="labelled", y="deviation", hue=panel, style=panel, ax=axes[0], markers=True)
+    axes[0].set(xscale="log", xlabel="training rows x", ylabel="deviation between runs", ylim=(0, None))
+    shared_legend(figure, axes)
+    return figure
+
+
+def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "task"):
+    """Accuracy against |T|, one panel a task: mean and 95 % bootstrap interval over runs (Figures 3 and 5).
+
+    rounds: columns labelled, accuracy, class_counts, `by`, `panel`, a row for each round of each run. Dotted: 1 / C.
+    """
+    figure, axes = panels(rounds[panel].nunique())
+    looks = {"palette": COLOURS, "dashes": DASHES} if by == "strategy" else {"palette": "colorblind"}
+    looks |= {"errorbar": bootstrap_interval, "markers": True, "markersize": 6}
+    for ax, (name, some) in zip(axes, rounds.groupby(panel, sort=False), strict=True):
+        sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **looks)
+        ax.axhline(1 / len(some["class_counts"].iloc[0]), color="0.5", linestyle=":", label="chance")
+        ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy")
+    shared_legend(figure, axes, prefix="" if by == "strategy" else f"{label(by)} = ")
+    return figure
+
+
+def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", ylabel: str = "difference"):
+    """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
+
+    table: as lib.statistics.paired_difference returns it, with the columns `x`, `by` (if there are levels) and `panel`.
+    """
+    figure, axes = panels(table[panel].nunique(), height=2.8)
+    for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):
+        ax.axhline(0, color="0.3", linewidth=1)
+        levels = list(some.groupby(by, sort=False)) if by else [("", some)]
+        for place, (level, points) in enumerate(levels):
+            aside = (place - (len(levels) - 1) / 2) * 0.02 * (np.ptp(some[x]) or 1)  # so that bars do not overlap
+            bars = [points["mean"] - points["low"], points["high"] - points["mean"]]
+            look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": COLOURS.get(level, BLUE)}
+            ax.errorbar(points[x] + aside, points["mean"], yerr=bars, label=label(level), **look)
+        ax.set(title=label(name), xlabel=label(x), ylabel=ylabel, xticks=sorted(set(some[x])))
+    if by:
+        shared_legend(figure, axes)
+    return figure

@@ -1,0 +1,66 @@
+"""Figures and tables as files, with the runs and the commit inside."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from lib.fields import named
+from lib.provenance import ROOT, commit
+
+FIGURES = ROOT / "figures"
+
+
+def output_folder(profile: str, given: str = "") -> Path:
+    """Where a notebook saves its figures and tables."""
+    return Path(given) if given else FIGURES / profile
+
+
+def save_figure(figure, name: str, folder: Path, runs) -> None:
+    """<folder>/<name>.png and .svg, with the runs and the commit in the files' metadata."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.tight_layout()
+    source = provenance(runs)
+    figure.savefig(folder / f"{name}.png", metadata={"Source": source, "Software": None})
+    figure.savefig(folder / f"{name}.svg", metadata={"Source": source, "Date": None})
+
+
+def save_table(table: pd.DataFrame, name: str, folder: Path, runs, **look) -> None:
+    """<folder>/<name>.csv (all digits, # header) and .md (as `markdown` makes it), with the runs and the commit."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = provenance(runs)
+    with open(folder / f"{name}.csv", "w", encoding="utf-8") as file:
+        file.write(f"# {source}\n")
+        table.to_csv(file, index=False)
+    (folder / f"{name}.md").write_text(f"<!-- {source} -->\n\n{markdown(table, **look)}\n", "utf-8")
+
+
+def markdown(table: pd.DataFrame, digits: int = 3, best: dict[str, str] | None = None) -> str:
+    """A Markdown table: rounded numbers, names written out, nothing for what is missing.
+
+    best: column → "max" or "min"; the best value of each task is set in bold. Text of data sets is escaped.
+    """
+    written = pd.DataFrame({column: [_cell(value, digits) for value in table[column]] for column in table})
+    for column, how in (best or {}).items():
+        winners = table[column] == table.groupby("task")[column].transform(how)
+        written[column] = np.where(winners, "**" + written[column] + "**", written[column])
+    return written.to_markdown(index=False, disable_numparse=True)
+
+
+def _cell(value, digits: int) -> str:
+    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, float):
+        return f"{value:.{digits}f}"
+    if not isinstance(value, str):
+        return str(value)
+    text = " ".join(named(value).split())
+    # not two backslashes for one: before a bracket, Jupyter takes them for the beginning of a formula
+    return re.sub(r"[\\`*_{}\[\]<>|$#~&!]", lambda sign: "&#92;" if sign[0] == "\\" else f"\\{sign[0]}", text)
+
+
+def provenance(runs) -> str:
+    """The runs that a file was made from and the commit that made it, as JSON."""
+    return json.dumps({"commit": commit(), "runs": sorted(set(map(str, runs)))})

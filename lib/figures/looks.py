@@ -1,0 +1,41 @@
+"""The look of all figures: names and colours that mean the same everywhere, rows of axes, one legend below them."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+from lib.fields import named
+
+NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
+BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, *_ = sns.color_palette("colorblind")
+COLOURS = {"bald": BLUE, "random": ORANGE, "entropy": GREEN, "margin": RED, "variation_ratio": PURPLE}
+COLOURS |= {"batchbald": BROWN, "powerbald": PINK, "unguarded_bald": GREY}
+DASHES = {"bald": "", "random": (4, 2), "entropy": (1, 1), "margin": (5, 1, 1, 1), "variation_ratio": (2, 1)}
+DASHES |= {"batchbald": (6, 1), "powerbald": (3, 1, 1, 1), "unguarded_bald": (1, 3)}
+
+
+def style() -> None:
+    """The look of all figures; called once by each notebook."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind")
+    matplotlib.rcParams |= {"figure.dpi": 100, "savefig.dpi": 200, "savefig.bbox": "tight", "svg.hashsalt": "bald"}
+
+
+def label(name) -> str:
+    """A column or level as a reader should see it."""
+    return NAMES.get(str(name), named(name))
+
+
+def panels(count: int, height: float = 3.4, width: float = 3.6, **options):
+    """One row of `count` axes. → figure, list of axes"""
+    figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, **options)
+    return figure, list(axes[0])
+
+
+def shared_legend(figure, axes, prefix: str = "") -> None:
+    """One legend below all axes, where it hides no data. prefix: before each level, but not before words."""
+    handles, levels = axes[0].get_legend_handles_labels()
+    texts = [f"{prefix}{level}" if level.lstrip("-").isdecimal() else label(level) for level in levels]
+    for ax in axes:
+        if ax.get_legend():
+            ax.get_legend().remove()
+    figure.legend(handles, texts, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(texts), frameon=False)

@@ -1,0 +1,37 @@
+"""What a strategy picks: classes of T, and scores against word overlap."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+
+from lib.figures.looks import BLUE, label, panels
+
+
+def class_counts(counts: pd.DataFrame):
+    """|T_c| against the rounds, a column a task, a row a strategy, a colour a class (Figure 6): mean over runs.
+
+    counts: columns task, strategy, round, class, rows, as lib.qualitative.class_counts returns them.
+    """
+    tasks, strategies = counts["task"].unique(), counts["strategy"].unique()
+    size = (4.6 * len(tasks), 2.9 * len(strategies))
+    figure, axes = plt.subplots(len(strategies), len(tasks), figsize=size, squeeze=False, sharex=True, sharey="col")
+    for row, strategy in zip(axes, strategies, strict=True):
+        for ax, task in zip(row, tasks, strict=True):
+            some = counts[(counts["task"] == task) & (counts["strategy"] == strategy)]
+            sns.barplot(some, x="round", y="rows", hue="class", ax=ax, errorbar=None, palette="colorblind")
+            ax.set(title=f"{label(task)}, {label(strategy)}", xlabel="acquisitions", ylabel="rows of T in the class")
+            ax.legend(title=None, fontsize="small")
+    return figure
+
+
+def overlap(pool: pd.DataFrame):
+    """BALD against word overlap, a panel a class and a point a pool row: columns class, overlap, bald."""
+    figure, axes = panels(pool["class"].nunique(), sharey=True)
+    for ax, (name, some) in zip(axes, pool.groupby("class", sort=False), strict=True):
+        ax.scatter(some["overlap"], some["bald"], s=6, alpha=0.35, color="0.4", linewidth=0, rasterized=True)
+        bins = pd.qcut(some["overlap"], 5, duplicates="drop")
+        means = some.groupby(bins, observed=True)[["overlap", "bald"]].mean()
+        ax.plot(means["overlap"], means["bald"], "o-", color=BLUE, label="mean of each fifth")
+        ax.set(title=name, xlabel="word overlap of the two texts", ylabel="BALD (nats)", ylim=(0, None))
+        ax.legend()
+    return figure
