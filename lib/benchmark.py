@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from lib.fields import StudyError, one_of
-from lib.measurements import MEASUREMENTS, Bench, Result, peak
+from lib.measurements import MEASUREMENTS
+from lib.measurements.bench import Bench, Result, peak
 from lib.provenance import ROOT, commit, processor
 
 

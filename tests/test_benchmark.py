@@ -7,8 +7,11 @@ import torch
 from helpers import refused
 
 from lib import __main__ as runner
-from lib import benchmark, measurements
-from lib.measurements import MEASUREMENTS, Bench, floating_point_operations, in_turns, pad_to, ratio, tiled
+from lib import benchmark
+from lib.measurements import MEASUREMENTS
+from lib.measurements.bench import Bench, in_turns, ratio
+from lib.measurements.encoding import floating_point_operations, pad_to
+from lib.measurements.scoring import tiled
 from lib.model import build_classifier
 
 QUICK = (
@@ -40,7 +43,7 @@ def test_a_measurement_gives_rows_of_the_table(name, bench):
 
 def test_functions_are_timed_in_turns(monkeypatch):
     clock, calls = iter(range(100)), []
-    monkeypatch.setattr(measurements.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr("lib.measurements.bench.time.perf_counter", lambda: next(clock))
     times = in_turns(3, lambda: calls.append("a"), lambda: calls.append("b"))
     assert calls == ["a", "b"] * 3
     assert times.shape == (3, 2)
