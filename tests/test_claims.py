@@ -131,7 +131,7 @@ MEANS = [claim for claim in CLAIMS if claim.measure not in SPREADS]
 @pytest.mark.parametrize("claim", MEANS, ids=lambda claim: claim.text)
 def test_every_claim_can_get_every_verdict(claim):
     near = np.array([-0.01, 0.0, 0.01, 0.005, -0.005])
-    unit = 5 * claim.margin or 0.4
+    unit = 5 * claim.margin or 4.0
     if claim.expected == SAME:
         cases = {
             "supported": claim.margin * near,
@@ -152,7 +152,7 @@ def test_every_claim_can_get_every_verdict(claim):
 def test_the_opposite_of_what_supports_a_claim_does_not(claim):
     if claim.expected == SAME:
         pytest.skip("the opposite of no difference is none")
-    values = claim.expected * (5 * claim.margin or 0.4) * np.array([0.98, 1.0, 1.02])
+    values = claim.expected * (5 * claim.margin or 4.0) * np.array([0.98, 1.0, 1.02])
     assert judged(claim, values)[0] == "supported"
     assert judged(claim, -values)[0] == "not supported"
 
@@ -252,3 +252,16 @@ def test_the_ledger_is_made_from_the_store_and_says_what_is_missing(tiny_protoco
     assert ledger.loc["freezing a quarter of the layers beats freezing none", "paper"] == pytest.approx(-0.015)
     assert ledger.loc["BALD skews the classes", "paper"] == 25 - 9
     assert len(claims.runs_of(study, store=tmp_path, **asked)) == 4
+
+
+def test_equal_counts_have_the_interval_of_rounding_to_whole_rows():
+    rng = np.random.default_rng(0)
+    rounding = np.round(rng.uniform(-1000, 1000, 10**6))
+    spread = (rounding - rng.uniform(rounding - 0.5, rounding + 0.5)).std()
+    equal = mean_of([4, 4, 4], step=1)
+    assert equal.high - 4 == pytest.approx(scipy.stats.t.ppf(0.975, 2) * spread / np.sqrt(3), rel=0.01)
+    assert verdict(equal, 0, 0.5) == "not supported"
+    assert verdict(mean_of([1, 1, 1], step=1), 0, 0.5) == "not supported"
+    assert verdict(mean_of([1, 1, 1], step=3), 0, 0.5) == "inconclusive"
+    counts = [1, 5, 9]
+    assert mean_of(counts, step=1).high == mean_of(counts).high

@@ -30,12 +30,12 @@ class Claim:
     paper: Callable = lambda task: None  # the paper's own number for the quantity, where a table has it
 
 
-def difference(table: pd.DataFrame, value: str, of: str, this, minus) -> Estimate:
-    """Paired difference within each seed between two levels of a column."""
+def difference(table: pd.DataFrame, value: str, of: str, this, minus, step: float = 0.0) -> Estimate:
+    """Paired difference within each seed between two levels of a column. step: see `mean_of`."""
     wide = table.pivot_table(index="seed", columns=of, values=value)
     if this not in wide or minus not in wide:
         raise NoRuns
-    return mean_of(wide[this] - wide[minus])
+    return mean_of(wide[this] - wide[minus], step)
 
 
 def papers_difference(value: Callable) -> Callable:

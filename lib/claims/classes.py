@@ -13,14 +13,17 @@ from lib.claims.evidence import Evidence
 
 def skew(evidence: Evidence) -> Estimate:
     spread = qualitative.class_spread(evidence.counts)
-    return difference(spread[spread["labelled"] == spread["labelled"].max()], "spread", "strategy", "bald", "random")
+    return difference(
+        spread[spread["labelled"] == spread["labelled"].max()], "spread", "strategy", "bald", "random", step=1
+    )
 
 
 def growth_of_skew(strategy: str) -> Callable:
     def measure(evidence: Evidence) -> Estimate:
         spread = qualitative.class_spread(evidence.counts)
         some = spread[(spread["strategy"] == strategy) & (spread["labelled"] > spread["labelled"].min())]
-        return mean_of([slope(run["labelled"], run["spread"]) for _, run in some.groupby("seed")])
+        slopes = [slope(run["labelled"], run["spread"]) for _, run in some.groupby("seed")]
+        return mean_of(slopes, step=100 / max(1, np.ptp(some["labelled"])) if len(some) else 0.0)
 
     return measure
 
@@ -49,12 +52,12 @@ def acquired(evidence: Evidence, share: float) -> pd.DataFrame:
 
 def neutral_most(evidence: Evidence) -> Estimate:
     rows = acquired(evidence, 1.0)
-    return mean_of(rows["neutral"] - rows.drop(columns="neutral").max(axis=1))
+    return mean_of(rows["neutral"] - rows.drop(columns="neutral").max(axis=1), step=1)
 
 
 def contradiction_early(evidence: Evidence) -> Estimate:
     rows = acquired(evidence, 1 / 3)
-    return mean_of(rows["contradiction"] - rows["entailment"])
+    return mean_of(rows["contradiction"] - rows["entailment"], step=1)
 
 
 def overlap_of(label: str) -> Callable:

@@ -27,11 +27,15 @@ class Estimate:
         return self.value + self.half_width(self.runs)
 
 
-def mean_of(values) -> Estimate:
-    """Mean of one number a seed, with Student's t interval: of paired differences, the paired test."""
+def mean_of(values, step: float = 0.0) -> Estimate:
+    """Mean of one number a seed, with Student's t interval: of paired differences, the paired test.
+
+    step: distance of neighbouring values, where they are counts. A few equal counts have no spread but that of
+    rounding to whole steps, step / √12, which is the least that is taken: else they would have no interval.
+    """
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
-    deviation = values.std(ddof=1) if len(values) > 1 else np.nan
+    deviation = max(values.std(ddof=1), step / np.sqrt(12)) if len(values) > 1 else np.nan
     value = values.mean() if len(values) else np.nan
     return Estimate(value, len(values), lambda n: t_quantile(n) * deviation / np.sqrt(n))
 
