@@ -10,6 +10,7 @@ from lib.prefix import TOKENS, Prefix
 from lib.rows import Rows
 
 ELEMENTS = 4_000_000  # of the largest intermediate result of the stochastic passes
+PASSES = 100  # whose masked weights are in memory at once
 
 
 @torch.inference_mode()
@@ -44,7 +45,10 @@ def sample_log_probs(classifier: Classifier, features_NF: Tensor, masks: dict[st
     Pass s uses mask s for every row, so that no row's result depends on another row. float32 on the features'
     device; S, N and C are the numbers of masks, rows and classes.
     """
-    return F.log_softmax(classifier.decoder.stochastic(features_NF, masks), dim=-1)
+    pieces = zip(*(masks_SW.split(PASSES) for masks_SW in masks.values()), strict=True)
+    some_passes = (dict(zip(masks, piece, strict=True)) for piece in pieces)
+    logits_SNC = torch.cat([classifier.decoder.stochastic(features_NF, some) for some in some_passes])
+    return F.log_softmax(logits_SNC, dim=-1)
 
 
 @torch.inference_mode()

@@ -140,6 +140,18 @@ def test_a_score_does_not_depend_on_how_passes_are_cut_into_chunks(elements, cla
     torch.testing.assert_close(in_pieces, whole_SNC, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("passes", [1, 5, SAMPLES])
+def test_passes_do_not_depend_on_how_many_are_in_memory_at_once(passes, classifier, rows, masks, monkeypatch):
+    features_NF = pool_features(classifier, rows, POOL)
+    slow_SNC = torch.cat([sample_log_probs(classifier, features_NF, one) for one in singly(masks)])
+    monkeypatch.setattr(uncertainty, "PASSES", passes)
+    torch.testing.assert_close(sample_log_probs(classifier, features_NF, masks), slow_SNC, rtol=0, atol=1e-5)
+
+
+def singly(masks) -> list[dict]:
+    return [{name: masks_SW[s : s + 1] for name, masks_SW in masks.items()} for s in range(SAMPLES)]
+
+
 @pytest.mark.parametrize("samples", [1, 1000])
 @pytest.mark.parametrize("number", [10, 100_000])
 def test_a_chunk_stays_in_its_bounds_as_samples_and_pool_grow(samples, number, tiny_protocol):
