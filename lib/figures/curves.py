@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.ticker import MaxNLocator
 
 from lib.figures.looks import BLUE, COLOURS, DASHES, label, panels, shared_legend
 from lib.statistics import bootstrap_interval
@@ -19,6 +20,7 @@ def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
         some = rounds[rounds["labelled"] <= limit * rounds.groupby(panel)["labelled"].transform("max")]
         sns.lineplot(some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, **looks)
         ax.set(title=title, xlabel="training rows x", ylabel="accuracy")
+        ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # no half rows
     shared_legend(figure, axes)
     return figure
 
