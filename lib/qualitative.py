@@ -29,17 +29,16 @@ def class_spread(counts: pd.DataFrame) -> pd.DataFrame:
 def largest_class_changes(counts: pd.DataFrame) -> pd.DataFrame:
     """How often the class with the most rows of T is another one than a round before, for each run.
 
-    A class that is tied for the lead keeps it, so that a tie is not counted as a change.
+    A class that is tied for the lead keeps it, and a tie at the beginning has no leader yet: neither is a change.
     """
     rows = []
     for group, run in counts.groupby(["task", "strategy", "seed"], sort=False):
         wide = run.pivot(index="labelled", columns="class", values="rows").sort_index()
-        leader, changes = None, 0
+        leaders, changes = set(wide.columns), 0
         for _, sizes in wide.iterrows():
-            leaders = set(sizes.index[sizes == sizes.max()])
-            if leader not in leaders:
-                changes += leader is not None
-                leader = sorted(leaders)[0]
+            now = set(sizes.index[sizes == sizes.max()])
+            changes += leaders.isdisjoint(now)
+            leaders = leaders & now or now
         rows.append(dict(zip(["task", "strategy", "seed"], group, strict=True)) | {"changes": changes})
     return pd.DataFrame(rows)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib.fields import StudyError, one_of
+from lib.fields import StudyError, named, one_of
 
 LEVEL = 0.95
 
@@ -138,14 +138,33 @@ def beside_paper(table: pd.DataFrame, number: int, layers: int = 0) -> pd.DataFr
     return merged.drop(columns=["low", "high", "width", *unknown], errors="ignore")
 
 
-@cache
 def paper(table: int) -> pd.DataFrame:
     """The values of Table 1, 2, 3 or 4 of the paper: page, task, strategy, frozen, labelled, value, half_width.
 
     Of Table 4 (class, queried) the scores as they are printed.
     """
-    values = pd.read_csv(Path(__file__).with_name("paper.csv"))
+    values = _papers_numbers()
     return values[values["table"] == table].drop(columns="table").reset_index(drop=True)
+
+
+@cache
+def _papers_numbers() -> pd.DataFrame:
+    return pd.read_csv(Path(__file__).with_name("paper.csv"))
+
+
+def papers_table(table: int) -> pd.DataFrame:
+    """Table 1, 2 or 3 of the paper as it is printed: a row for each F or size of T, a column for each task."""
+    values = paper(table)
+    values["text"] = values["value"].map("{:g}".format)
+    known = values["half_width"].notna()
+    values.loc[known, "text"] += " ± " + values["half_width"].map("{:g}".format)
+    values["column"] = values["task"].map(named)
+    if values["strategy"].nunique() > 1:
+        values["column"] = values["strategy"].map(named) + ", " + values["column"]
+    index = "frozen" if values["frozen"].nunique() > 1 else "labelled"
+    order = values["column"].unique()
+    wide = values.pivot(index=index, columns="column", values="text")[order]
+    return wide.loc[values[index].unique()].rename_axis(columns=None).reset_index().astype({index: int})
 
 
 def papers_frozen(frozen: int, layers: int) -> int | None:

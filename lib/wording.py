@@ -6,6 +6,7 @@ import pandas as pd
 from lib.fields import named
 from lib.protocol import Protocol
 
+HARDLY = 0.05  # so little above chance is nothing learnt
 SINGLE = "in a single run and so with unknown certainty"
 
 
@@ -48,11 +49,36 @@ def say_gains(gains: pd.DataFrame) -> str:
     parts = []
     for task, some in gains.groupby("task", sort=False):
         first, last = some.iloc[0], some.iloc[-1]
+        early, late = (f"between {one['from']} and {one['to']}" for one in (first, last))
         parts.append(
-            f"on {named(task)}, a hundred rows change the accuracy by {_signed(first)}, between {first['from']} and "
-            f"{first['to']} rows, and by {_signed(last)}, between {last['from']} and {last['to']}"
+            f"on {named(task)}, a row more {_verb(first)} the accuracy {early} rows ({_signed(first)}) "
+            f"and {_verb(last)} it {late} ({_signed(last)})"
         )
-    return f"{_capital('; '.join(parts))}."
+    return f"{_capital('; '.join(parts))}. Numbers are rates for a hundred rows."
+
+
+def say_spread(deviations: pd.DataFrame) -> str:
+    """The standard deviation between runs at the smallest and at the largest size of each task."""
+    parts = []
+    for task, some in deviations.dropna(subset="deviation").groupby("task", sort=False):
+        ends = some.sort_values("labelled").iloc[[0, -1]].to_dict("records")
+        said = (
+            f"{one['deviation']:.3f} (95 % interval {one['low']:.3f} to {one['high']:.3f}) with {one['labelled']} rows"
+            for one in ends
+        )
+        parts.append(f"on {named(task)} {' and '.join(said)}")
+    return f"The standard deviation between runs is {'; '.join(parts)}." if parts else ""
+
+
+def say_narrowest(widths: pd.DataFrame) -> str:
+    """The F with the narrowest intervals of each task."""
+    known = widths.dropna(subset="mean")
+    best = known.loc[known.groupby("task", sort=False)["mean"].idxmin()] if len(known) else known
+    parts = [
+        f"on {named(row['task'])} F = {row['frozen']} ({row['mean']:.3f})".replace("= -", "= −")
+        for _, row in best.iterrows()
+    ]
+    return f"The narrowest intervals, on average, are: {'; '.join(parts)}." if parts else ""
 
 
 def say_layers(differences: pd.DataFrame) -> str:
@@ -67,7 +93,7 @@ def say_layers(differences: pd.DataFrame) -> str:
         less, more = some[some["high"] < 0], some[some["low"] > 0]
         parts.append(
             f"of the {len(some)} {part} layers, {_listed(less)} changed less under BALD than under random and "
-            f"{_listed(more)} more (95 % intervals that exclude zero)"
+            f"{_listed(more)} more (95 % intervals that exclude zero, each layer by itself)"
         )
     return f"{_capital('; '.join(parts))}; on average the difference is {sizes}."
 
@@ -107,8 +133,24 @@ def say_claims(ledger: pd.DataFrame) -> str:
         listed = "; ".join(f"{claim} ({named(task)})" for claim, task in zip(some["claim"], some["task"], strict=True))
         parts.append(f"{len(some)} {verdict}" + (f": {listed}" if verdict != "inconclusive" else ""))
     missing = len(ledger) - len(measured)
-    said = f"Of {len(measured)} claims measured, each on one task, {'. '.join(reversed(parts))}." if parts else ""
-    return f"{said} {missing} have no runs in the store yet.".strip() if missing else said
+    claims = measured["claim"].nunique()
+    tests = f"Of {len(measured)} tests of {claims} claims, each on one task"
+    said = f"{tests}, {'. '.join(reversed(parts))}." if parts else ""
+    return f"{said} {missing} have no runs: not computed yet, or not in this profile.".strip() if missing else said
+
+
+def say_chance(rounds: pd.DataFrame) -> list[str]:
+    """A sentence for each task whose classifiers are hardly better than guessing at the last round."""
+    sentences = []
+    for task, some in rounds.groupby("task", sort=False) if "accuracy" in rounds else ():
+        accuracy = some.loc[some["labelled"] == some["labelled"].max(), "accuracy"].mean()
+        chance = 1 / len(some["class_counts"].iloc[0])
+        if accuracy < chance + HARDLY:
+            sentences.append(
+                f"On {named(task)} the classifiers have learnt next to nothing: at the largest size of T their mean "
+                f"accuracy is {accuracy:.3f}, where guessing gives {chance:.3f}. What is compared there are guesses."
+            )
+    return sentences
 
 
 def say_samples(shared: pd.DataFrame) -> str:

@@ -67,7 +67,7 @@ def test_the_spread_is_the_largest_class_minus_the_smallest():
         ([(3, 2), (4, 5), (9, 8)], 2),
         ([(3, 2), (5, 5), (9, 8)], 0),  # a tied class keeps its lead
         ([(3, 2), (5, 5), (6, 9)], 1),
-        ([(3, 3), (4, 5), (6, 7)], 1),
+        ([(3, 3), (4, 5), (6, 7)], 0),  # at first nobody leads
         ([(3, 3), (5, 4), (6, 7)], 1),
         ([(4, 2)], 0),
     ],

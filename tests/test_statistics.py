@@ -285,6 +285,22 @@ def test_the_papers_table_3_is_the_papers():
         assert [ours[labelled, *column] for column in columns] == [int(cell) for cell in cells]
 
 
+@pytest.mark.parametrize(("number", "text"), [(1, TABLE_1), (2, TABLE_2), (3, TABLE_3)])
+def test_the_papers_tables_are_shown_as_they_are_printed(number, text):
+    shown = statistics.papers_table(number)
+    assert [str(first) for first in shown.iloc[:, 0]] == [line.split()[0] for line in text.strip().splitlines()]
+    for (_, row), (_, cells) in zip(shown.iterrows(), printed(text).items(), strict=True):
+        ours = [[float(part) for part in cell.split(" ± ")] for cell in row.iloc[1:]]
+        assert ours == [[float(part) for part in cell.split("±")] for cell in cells]
+
+
+def test_the_papers_table_4_is_the_papers():
+    ours = statistics.paper(4)
+    assert ours["value"].tolist() == [-8.2e8, -5.9e8, 6.2e8, 8.6e8, 5.2e8]
+    assert ours["queried"].tolist() == ["no", "no", "yes", "yes", "yes"]
+    assert (ours["labelled"] == 510).all()
+
+
 def test_the_papers_f_freezes_about_the_same_share_of_layers():
     six = {F: statistics.papers_frozen(F, 6) for F in (0, 2, -2, 3, -3, 6)}
     assert six == {0: 0, 2: 3, -2: -3, 3: 6, -3: -6, 6: None}

@@ -89,10 +89,14 @@ def test_gains_are_those_of_the_first_and_of_the_last_step(table, single):
     sentence = wording.say_gains(table)
     assert "nan" not in sentence
     for (task, some), part in zip(table.groupby("task", sort=False), sentence.split("; "), strict=True):
-        assert part.lower().startswith(f"on {TASKS[task].lower()}, a hundred rows change the accuracy by ")
+        assert part.lower().startswith(f"on {TASKS[task].lower()}, a row more ")
         first, last = some.to_dict("records")
+        if not single:
+            assert f"a row more {expected_verb(first)} the accuracy between" in part
+            assert f"and {expected_verb(last)} it between" in part
         assert NUMBERS.findall(part) == written(first) + written(last)
         assert re.search(r"between 10 and 30 rows.*between 30 and 400", part)
+        assert (SINGLE in part) == single
 
 
 @st.composite
@@ -214,7 +218,34 @@ def test_noise_in_words_has_the_numbers_of_its_table():
     rows = [("mnli", "float32, unguarded", -3.2e-7, 4.5e-8, 0.41), ("mnli", "this study's BALD", 0.0, 0.0, 0.0)]
     noise = pd.DataFrame(rows, columns=["task", "computed as", "lowest", "highest", "share below 0"])
     sentence = wording.say_noise(noise)
-    for text in ("MNLI", "-3.2e-07 to 4.5e-08", "41% of them negative", "between 0 and 0"):
+    for text in ("MNLI", "-3.2e-07 to 4.5e-08", "41% of them negative", "is exactly 0"):
+        assert text in sentence
+    noise.loc[1, "highest"] = 0.002
+    assert "lies between 0 and 0.002" in wording.say_noise(noise)
+
+
+def test_the_spread_is_that_of_the_smallest_and_the_largest_size():
+    rows = [("sst2", 910, 0.01, 0.005, 0.06), ("sst2", 10, 0.04, 0.02, 0.3), ("sst2", 110, 0.9, 0.5, 1.0)]
+    table = pd.DataFrame(rows, columns=["task", "labelled", "deviation", "low", "high"])
+    sentence = wording.say_spread(table)
+    assert "on SST-2 0.040 (95 % interval 0.020 to 0.300) with 10 rows and 0.010" in sentence
+    assert "0.9" not in sentence
+    assert wording.say_spread(table.assign(deviation=np.nan)) == ""
+
+
+def test_the_narrowest_intervals_are_named_by_f():
+    rows = [("sst2", 0, 0.2), ("sst2", -2, 0.1), ("mnli", 0, 0.1), ("mnli", -2, 0.3)]
+    widths = pd.DataFrame(rows, columns=["task", "frozen", "mean"])
+    assert "on SST-2 F = −2 (0.100); on MNLI F = 0 (0.100)" in wording.say_narrowest(widths)
+    assert wording.say_narrowest(widths.assign(mean=np.nan)) == ""
+
+
+def test_a_task_that_was_not_learnt_is_named_with_its_accuracy_and_chance():
+    rows = [("sst2", 10, 0.5), ("sst2", 110, 0.8), ("mnli", 10, 0.6), ("mnli", 110, 0.35)]
+    rounds = pd.DataFrame(rows, columns=["task", "labelled", "accuracy"])
+    rounds["class_counts"] = rounds["task"].map({"sst2": [5, 5], "mnli": [3, 3, 4]})
+    (sentence,) = wording.say_chance(rounds)
+    for text in ("On MNLI", "0.350", "0.333"):
         assert text in sentence
 
 
@@ -229,9 +260,9 @@ def test_claims_are_counted_by_their_verdict(verdicts):
     by = {
         verdict: [name for name, said in zip(names, verdicts, strict=True) if said == verdict] for verdict in VERDICTS
     }
-    assert (f"{len(by['no runs'])} have no runs in the store yet." in sentence) == bool(by["no runs"])
+    assert (f"{len(by['no runs'])} have no runs: not computed yet" in sentence) == bool(by["no runs"])
     measured = len(names) - len(by["no runs"])
-    assert (f"Of {measured} claims measured" in sentence) == bool(measured)
+    assert (f"Of {measured} tests of {measured} claims" in sentence) == bool(measured)
     for verdict in ("supported", "not supported"):
         listed = "; ".join(f"{name} (SST-2)" for name in by[verdict])
         assert bool(re.search(rf"[ ,]{len(by[verdict])} {verdict}: {re.escape(listed)}\.", sentence)) == bool(

@@ -41,7 +41,7 @@ CLAIMS = (
         "more data helps most early",
         "section 4.1, Figure 2, p. 5",
         early_gain,
-        "accuracy for each hundred rows: first tenth − rest",
+        "rate of the accuracy for a hundred rows: first tenth − rest",
         MORE,
     ),
     Claim(

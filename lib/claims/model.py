@@ -40,7 +40,7 @@ CLAIMS = (
         "one encoder pass is enough: it saves time",
         "section 2.2, p. 4",
         time_saved,
-        "time of scoring: S whole passes / one of the encoder and S of the decoder",
+        "time of scoring, from its measured parts: S × (encoder + decoder) / (encoder + S × decoder)",
         MORE,
     ),
     Claim(

@@ -51,7 +51,8 @@ def rule_of(claim: Claim) -> str:
     spread = claim.measure in RATIOS and claim.measure is not model.time_saved
     null = 1 if claim.measure in RATIOS else 0
     side = {MORE: f"> {null}", LESS: f"< {null}", SAME: f"within ± {claim.margin:g}"}[claim.expected]
-    return f"{'F of two variances' if spread else 'Student t over seeds'}: {side}"
+    equal = f"; not if within ± {claim.margin:g}" if claim.margin and claim.expected != SAME else ""
+    return f"{'F of two variances' if spread else 'Student t over seeds'}: {side}{equal}"
 
 
 def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataFrame:
