@@ -27,8 +27,11 @@ def test_its_verdicts_are_those_of_the_ledger():
     ledger = pd.read_csv(STUDY / "claims.csv", comment="#")
     measured = ledger[ledger["verdict"] != "no runs"]
     said, wanted = measured["verdict"].value_counts(), ("supported", "not supported", "inconclusive")
-    numbers = "of the {} claims that it measures, each on one of two tasks, {} are supported, {} are not, and {} are"
-    assert numbers.format(len(measured), *(said[verdict] for verdict in wanted)) in words(README)
+    numbers = (
+        "of the {} tests that it makes of {} claims, each on one of two tasks, {} are supported, {} are not, and {} are"
+    )
+    claims = measured["claim"].nunique()
+    assert numbers.format(len(measured), claims, *(said[verdict] for verdict in wanted)) in words(README)
 
 
 @pytest.mark.parametrize("place", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
