@@ -89,14 +89,22 @@ def named(name) -> str:
     return WRITTEN.get(str(name), str(name))
 
 
-def whole_numbers(name: str, given: str) -> tuple[int, ...]:
-    """'0, -2' → (0, -2). Raises StudyError."""
+def whole_numbers(name: str, given) -> tuple[int, ...]:
+    """'0, -2' or one number or several → (0, -2). Raises StudyError."""
     try:
-        return tuple(int(number) for number in names(given))
+        values = names(name, [str(given)] if isinstance(given, int) else given)
+        return tuple(int(number) for number in values)
     except ValueError:
         raise StudyError(f"{name}={given!r} is not allowed: give whole numbers with commas between them") from None
 
 
-def names(given) -> tuple[str, ...]:
-    """'a, b' → ("a", "b"); a tuple or list stays what it is."""
-    return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else tuple(given)
+def names(name: str, given) -> tuple:
+    """'a, b' → ("a", "b"); a tuple or list stays what it is. Raises StudyError for another type, or only commas."""
+    if not isinstance(given, str | list | tuple):
+        raise StudyError(f"{name}={given!r} is not allowed: give names with commas between them")
+    if not isinstance(given, str):
+        return tuple(given)
+    found = tuple(filter(None, map(str.strip, given.split(","))))
+    if given and not found:
+        raise StudyError(f"{name}={given!r} names nothing: give names with commas between them, or nothing at all")
+    return found

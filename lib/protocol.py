@@ -12,6 +12,8 @@ from lib.fields import CHOICES, StudyError, checked, names, one_of, whole_number
 
 # where things lie, not what they are: the fingerprints of rows and weights stand for them in the key
 LOCATIONS = ("encoder", "hub")
+IDENTITY = ("task", "strategy", "frozen", "seed")
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +143,7 @@ class Profile:
 
     def choose(self, tasks) -> tuple[str, ...]:
         """Names of tasks, or one string of them with commas between; none: all of the profile's. Raises StudyError."""
-        chosen = names(tasks) or self.tasks
+        chosen = names("tasks", tasks) or self.tasks
         for task in chosen:
             if task not in self.tasks:
                 raise StudyError(
@@ -155,14 +157,27 @@ class Profile:
         tasks, strategies, frozen: values, or one string of them with commas between; no task, no F or zero runs: the
         profile's own. changes: other fields of Protocol; None keeps the profile's value. Raises StudyError.
         """
-        tasks, strategies = self.choose(tasks), names(strategies)
-        frozen = whole_numbers("frozen", frozen) if isinstance(frozen, str) else tuple(frozen)
-        frozen = frozen or self.frozen
+        tasks, strategies = self.choose(tasks), names("strategies", strategies)
+        frozen = whole_numbers("frozen", frozen) or self.frozen
         if not strategies:
             raise StudyError(f"strategies is empty: give one or more of {one_of(CHOICES['strategy'])}")
         changes = {field: value for field, value in changes.items() if value is not None}
-        if not isinstance(runs, int) or runs < 0:
-            raise StudyError(f"runs={runs!r} is not allowed: give a number of seeds, 0 for the profile's {self.runs}")
+        for field in changes:
+            if field in IDENTITY or field not in {f.name for f in dataclasses.fields(Protocol)}:
+                raise StudyError(
+                    f"{field!r} is not a field to change: tasks, strategies, frozen and runs span the grid"
+                )
+        if not isinstance(runs, int) or isinstance(runs, bool) or not 0 <= runs <= MOST_RUNS:
+            raise StudyError(
+                f"runs={runs!r} is not allowed: give a number of seeds up to {MOST_RUNS:,}, or 0 for the profile's "
+                f"{self.runs}"
+            )
+        beyond = [F for F in frozen if abs(F) > self.layers and "encoder" not in changes]
+        if beyond:
+            raise StudyError(
+                f"frozen={beyond[0]} is beyond the {self.layers} layers of profile {self.name!r}: choose "
+                f"{-self.layers} to {self.layers}"
+            )
         combinations = itertools.product(tasks, strategies, frozen, range(runs or self.runs))
         return [
             Protocol(**{**self.common, "task": task, "strategy": strategy, "frozen": F, "seed": seed, **changes})
@@ -200,7 +215,7 @@ def profile(name: str) -> Profile:
 
 MINILM_CAVEAT = (
     "The encoder, all-MiniLM-L6-v2, saw NLI and question-answer pairs in its contrastive training: its absolute "
-    "accuracies on MNLI, SNLI and QNLI are not those of a plain masked language model."
+    "accuracies on pairs (MNLI, SNLI, QNLI, editorials) are not those of a plain masked language model."
 )
 QUICK_CAVEAT = (
     "The quick profile is a small model of the study: fewer than a hundred labels, a pool of some hundred rows, other "
@@ -234,7 +249,7 @@ PROFILES = {
         layer_task="reviews",
         sizes=(3, 6, 20, 60),
         questions={"tasks": ("reviews",), "runs": 1, "rounds": 1},
-        caveats=(QUICK_CAVEAT,),
+        caveats=(QUICK_CAVEAT, MINILM_CAVEAT),
         common={
             "query": 20,
             "rounds": 2,

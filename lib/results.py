@@ -28,7 +28,7 @@ from filelock import FileLock
 
 from lib import sources
 from lib.fields import StudyError
-from lib.protocol import LOCATIONS, Protocol, digest
+from lib.protocol import IDENTITY, LOCATIONS, Protocol, digest
 from lib.provenance import ROOT, code_fingerprint, commit, processor, provenance
 from lib.tasks import read_texts
 
@@ -38,7 +38,6 @@ STORE = ROOT / "results"
 SCHEMA = 3  # of the store: a run written under another schema is another run
 
 TABLES = ("rounds", "layers", "pool", "samples", "validation", "timings")
-IDENTITY = ("task", "strategy", "frozen", "seed")
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
 

@@ -156,6 +156,8 @@ def _from_hub(encoder: str) -> Path:
     from huggingface_hub import snapshot_download
 
     name, _, revision = encoder.partition("@")
+    if name.startswith((".", "/")) or name.count("/") > 1:
+        raise StudyError(f"encoder={encoder!r}: there is no such folder: give a checkpoint folder of transformers")
     try:
         patterns = ["*.safetensors", "config.json", "tokenizer*", "vocab*", "special_tokens_map.json"]
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))

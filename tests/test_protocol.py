@@ -174,3 +174,31 @@ def test_a_grid_holds_every_combination_once_seeds_innermost():
 def test_a_grid_refuses_an_impossible_number_of_runs(runs):
     with refused(f"runs={runs}"):
         profile("quick").grid(runs=runs)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        ({"task": "reviews"}, "'task' is not a field to change"),
+        ({"strategy": "entropy"}, "'strategy' is not a field to change"),
+        ({"querry": 3}, "'querry' is not a field to change"),
+        ({"frozen": 9}, "frozen=9 is beyond the 6 layers"),
+        ({"frozen": "0,-7"}, "frozen=-7 is beyond the 6 layers"),
+        ({"frozen": "one"}, "give whole numbers"),
+        ({"tasks": ","}, "tasks=',' names nothing"),
+        ({"tasks": 5}, "tasks=5 is not allowed: give names"),
+        ({"strategies": None}, "strategies=None is not allowed"),
+        ({"runs": True}, "runs=True is not allowed"),
+        ({"runs": 10**7}, "give a number of seeds up to 10,000"),
+    ],
+)
+def test_a_mistake_in_a_grid_is_one_line(mistake, said):
+    with refused(said):
+        profile("quick").grid(**mistake)
+
+
+@pytest.mark.parametrize("given", [2, "2", (2,), [2]])
+def test_one_f_may_be_given_as_a_number(given):
+    assert profile("quick").grid(tasks="reviews", runs=1, frozen=given) == profile("quick").grid(
+        tasks="reviews", runs=1, frozen=(2,)
+    )

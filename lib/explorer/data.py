@@ -11,7 +11,7 @@ import pandas as pd
 
 from lib import results
 from lib.fields import StudyError, named
-from lib.protocol import Protocol
+from lib.protocol import IDENTITY, Protocol
 from lib.qualitative import word_overlap
 from lib.results import Run
 from lib.tasks import Texts, read_texts
@@ -151,7 +151,7 @@ def explore(given: Protocol | Run | Explored, store="") -> Explored:
 def by_round(table: pd.DataFrame) -> dict[int, pd.DataFrame]:
     if table.empty:
         return {}
-    fields = ["run", *results.IDENTITY, "round"]
+    fields = ["run", *IDENTITY, "round"]
     return {int(k): some.drop(columns=fields).reset_index(drop=True) for k, some in table.groupby("round")}
 
 

@@ -60,7 +60,9 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     if len(set(columns)) < len(columns) or not columns:
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
     kept, notes = different(table, columns, label_column, path)
-    classes = names(labels) or sorted({row.get(name, "") for _, row in kept for name in (label_column, answers)} - {""})
+    classes = names("labels", labels) or sorted(
+        {row.get(name, "") for _, row in kept for name in (label_column, answers)} - {""}
+    )
     check_classes(classes, labels)
     labels_N, answers_N = (classes_of(kept, name, classes, path) for name in (label_column, answers))
     texts = [tuple(row[name] for name in columns) for _, row in kept]
