@@ -126,7 +126,7 @@ def run(command: Command, executed: Path) -> int:
     if command.html:
         from lib.pages import write
 
-        print(f"pages: {os.path.relpath(write(executed))}", flush=True)
+        print(f"pages: {os.path.relpath(write(executed, {path.name for path, _ in command.jobs}))}", flush=True)
     for name, failure in failures.items():
         print(f"run {name}, round {failure['round']}: {failure['error']}; see {failure['file']}", file=sys.stderr)
     if failures:
@@ -147,6 +147,9 @@ def compute(command: Command, needed: list) -> None:
     from lib.sweep import plan as plan_runs
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}
+    stale = sum(run.state == "stale" for run in runs.values())
+    if stale:
+        print(f"{stale} runs in the store were computed by other code: --dry-run says by which", flush=True)
     missing = sorted((run for run in runs.values() if not run.done), key=lambda run: cost(run.protocol), reverse=True)
     with workers(command, bool(missing)):
         mistakes = dict.fromkeys(outcome.error for outcome in follow(missing) if outcome.mistake)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ OPTIONS = {
 }
 SCHEDULER = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
-PATHS = ("path", "save")  # parameters that are read from the caller's folder
+PATHS = ("path", "save", "output")  # parameters that are read from the caller's folder
 WITH_OPTION = ("profile", "hub", "results")  # parameters of the notebooks that are not set with -p
 HELP = """\
 usage: ./run_all.sh [OPTION]...           run the notebooks in order
@@ -130,18 +131,31 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     given = {"profile": profile, **hub_folder(options, caller)}
     if "--results" in options:
         given["results"] = str((caller / options["--results"]).resolve())
-    if "results" in given and Path(given["results"]).exists() and not Path(given["results"]).is_dir():
+    above = [place for place in Path(given.get("results", caller)).parents if place.is_file()]
+    if above or ("results" in given and Path(given["results"]).is_file()):
         raise UsageError(f"--results {options['--results']}: this is not a folder: give one, or a new name")
-    check_names(pairs, chosen)
+    check_names(pairs, chosen, notebooks)
     jobs = []
     for path, defaults in chosen.items():
         values = {name: value for name, value in given.items() if name in defaults}
         values |= {name: convert(name, text, defaults[name]) for name, text in pairs if name in defaults}
         values |= {name: str((caller / values[name]).resolve()) for name in PATHS if values.get(name)}
+        if values.get("encoder") and (caller / values["encoder"]).is_dir():
+            values["encoder"] = str((caller / values["encoder"]).resolve())
+        check_output(values.get("output"))
         jobs.append((path, values))
     verb = "dry-run" if "--dry-run" in options else verb
     workers = None if workers is None else int(workers)
     return Command(verb, profile, workers, scheduler, "--watch" in options, "--html" in options, jobs)
+
+
+def check_output(folder: str | None) -> None:
+    """Raises UsageError if files cannot be written there: a run would end in vain."""
+    if not folder:
+        return
+    there = next(place for place in (Path(folder), *Path(folder).parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"-p output {folder}: {there} is not a folder that can be written to: give another")
 
 
 def plan_benchmark(arguments: list[str], caller: Path) -> dict[str, str]:
@@ -158,7 +172,8 @@ def hub_folder(options: dict[str, str], caller: Path) -> dict[str, str]:
         return {}
     folder = (caller / options["--hub"]).resolve()
     if not folder.is_dir():
-        raise UsageError(f"--hub {options['--hub']}: there is no such folder: give one laid out like the Hub")
+        what = "this is not a folder" if folder.exists() else "there is no such folder"
+        raise UsageError(f"--hub {options['--hub']}: {what}: give one laid out like the Hub")
     return {"hub": str(folder)}
 
 
@@ -192,15 +207,20 @@ def choose(notebooks: dict[Path, dict], only: str | None) -> dict[Path, dict]:
     wanted = [number for number in numbers if number not in ON_REQUEST] if only is None else only.split(",")
     for number in wanted:
         if number not in numbers:
-            raise UsageError(f"--only {only}: no notebook {number!r}: choose from {', '.join(numbers)}")
+            raise UsageError(
+                f"--only {only!r}: no notebook {number!r}: choose from {', '.join(numbers)}, as in --only 02,04"
+            )
     return {path: defaults for path, defaults in notebooks.items() if path.name[:2] in wanted}
 
 
-def check_names(pairs: list[tuple[str, str]], notebooks: dict[Path, dict]) -> None:
+def check_names(pairs: list[tuple[str, str]], notebooks: dict[Path, dict], every: dict[Path, dict]) -> None:
     known = sorted({name for defaults in notebooks.values() for name in defaults}.difference(WITH_OPTION))
     for name, value in pairs:
         if name in WITH_OPTION:
             raise UsageError(f"-p {name} {value}: {name} has its own option: --{name} {value}")
+        others = [path.name[:2] for path, defaults in every.items() if name in defaults]
+        if name not in known and others:
+            raise UsageError(f"-p {name} {value}: only notebook {', '.join(others)} has it: add --only {others[0]}")
         if name not in known:
             raise UsageError(f"-p {name} {value}: no chosen notebook has it: choose from {', '.join(known)}")
 

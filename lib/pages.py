@@ -26,12 +26,13 @@ figure { margin: 2rem 0; } img { max-width: 100%; background: white; } figcaptio
 """
 
 
-def write(executed: Path) -> Path:
+def write(executed: Path, names=None) -> Path:
     """A page for each notebook in a folder of executed ones, in its subfolder html. → html/index.html
 
-    Raises UsageError if there is none.
+    names: of the notebooks that are shown; None: all. Raises UsageError if there is none.
     """
     notebooks = sorted(executed.glob("[0-9][0-9]_*.ipynb"))
+    notebooks = [path for path in notebooks if names is None or path.name in names]
     if not notebooks:
         raise UsageError(f"{executed} holds no executed notebook: run them first")
     folder = executed / "html"

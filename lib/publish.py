@@ -21,6 +21,8 @@ PAPERMILLS_CELL = "injected-parameters"
 
 def publish(profile: str, notebooks: bool) -> None:
     figures = ROOT / "figures" / profile
+    if not figures.is_dir():
+        sys.exit(f"error: there is no {figures.relative_to(ROOT)}: run that profile first")
     target = ROOT / "figures" / "study" / profile
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(figures, target)

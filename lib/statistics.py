@@ -9,6 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from lib.fields import StudyError, named, one_of
+from lib.protocol import Protocol
 
 LEVEL = 0.95
 
@@ -54,14 +55,24 @@ def paired_difference(
 
     Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width.
     """
-    if minus not in set(table[of]):
-        raise StudyError(f"nothing to compare with: {of}={minus!r} is not among {one_of(table[of].unique())}; add it")
-    if set(table[of]) == {minus}:
-        raise StudyError(f"nothing to compare: {of}={minus!r} is alone; add another")
+    _check_levels(table[of].unique().tolist(), of, minus)
     wide = table.pivot_table(index=[*by, pair], columns=of, values=value, sort=False)
     differences = wide.drop(columns=minus).sub(wide[minus], axis=0)
     long = differences.melt(ignore_index=False, value_name="difference").reset_index().dropna()
     return summary(long, "difference", [*by, of], t_interval)
+
+
+def comparable(protocols: list[Protocol], of: str, minus) -> list[Protocol]:
+    """The same protocols: before anything is computed, StudyError if a field `of` has not `minus` and another level."""
+    _check_levels([*dict.fromkeys(getattr(protocol, of) for protocol in protocols)], of, minus)
+    return protocols
+
+
+def _check_levels(levels: list, of: str, minus) -> None:
+    if minus not in levels:
+        raise StudyError(f"nothing to compare with: {of}={minus!r} is not among {one_of(levels)}; add it")
+    if levels == [minus]:
+        raise StudyError(f"nothing to compare: {of}={minus!r} is alone; add another")
 
 
 def area_under_curve(rounds: pd.DataFrame, by: list[str], value: str = "accuracy") -> pd.DataFrame:

@@ -66,6 +66,12 @@ def test_the_index_shows_every_figure_below_its_heading_and_links_every_page(exe
     assert all((executed / "html" / name).exists() for name in ("01_sizes.html", "05_rows.html"))
 
 
+def test_only_the_notebooks_that_are_named_are_shown(executed):
+    text = pages.write(executed, {"05_rows.ipynb"}).read_text("utf-8")
+    assert re.findall('href="(.*?)"', text) == ["05_rows.html"]
+    assert [path.name for path in (executed / "html").glob("0*.html")] == ["05_rows.html"]
+
+
 def test_pages_ask_the_network_for_nothing(executed):
     pages.write(executed)
     for page in (executed / "html").glob("*.html"):
