@@ -72,8 +72,9 @@ def curve_of(ax, x_values) -> dict:
 
 def bars_of(container) -> np.ndarray:
     """x, y, low and high of an errorbar, a row a point. Bars that are not there are nan."""
-    line, _, (bars,) = container.lines
-    ends = np.array([segment[:, 1] if len(segment) else [np.nan] * 2 for segment in bars.get_segments()])
+    line, _, bars = container.lines
+    segments = bars[0].get_segments() if bars else [[]] * len(line.get_xdata())
+    ends = np.array([segment[:, 1] if len(segment) else [np.nan] * 2 for segment in segments])
     return np.column_stack([line.get_xdata(), line.get_ydata(), ends])
 
 
@@ -228,7 +229,7 @@ def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
         drawn = {round(y, 9) for band in ax.collections for path in band.get_paths() for y in path.vertices[:, 1]}
         assert intervals <= drawn
         assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [chance]
-    names = ["BALD", "random"] if by == "strategy" else ["F = -2", "F = 0"]
+    names = ["BALD", "random"] if by == "strategy" else ["F = −2", "F = 0"]
     assert sorted(legend_of(figure)) == sorted([*names, "chance"])
 
 
@@ -258,7 +259,16 @@ def test_differences_are_points_with_their_intervals(differences):
             assert drawn[:, 0] == pytest.approx(some["labelled"].to_numpy(), abs=1)
             assert drawn[:, 1:] == pytest.approx(some[["mean", "low", "high"]].to_numpy(), nan_ok=True)
             assert same_color(container.lines[0].get_color(), COLOURS[strategy])
+        assert all(container.has_yerr == (some["runs"] > 1).all() for container in ax.containers)
+        assert ax.get_ylim() == figure.axes[0].get_ylim()
     assert legend_of(figure) == ["BALD", "entropy"]
+
+
+def test_differences_of_ten_sizes_have_ticks_that_do_not_overprint(differences):
+    some = differences.iloc[[0] * 10].assign(labelled=range(10, 1010, 100))
+    figure = figures.differences(some, "labelled", by="strategy")
+    assert list(figure.axes[0].get_xticks()) == [10, 310, 610, 910]
+    assert not figure.legends  # one level
 
 
 def test_differences_without_levels_stand_at_their_place(differences):
@@ -284,6 +294,8 @@ def test_the_spread_is_drawn_as_it_is_in_the_table():
     table = pd.DataFrame({"task": ["a", "a", "b", "b"], "labelled": [10, 100] * 2, "deviation": [0.1, 0.2, 0.3, 0.4]})
     (ax,) = figures.spread(table).axes
     assert sorted(map(list, curve_of(ax, [10, 100]).values())) == [[0.1, 0.2], [0.3, 0.4]]
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["10", "100"]
+    assert not any(text.get_text() for text in ax.get_xticklabels(minor=True))
 
 
 NAMES = ["embeddings", "encoder 0", "encoder 1", "convolution 3", "batch norm", "output"]

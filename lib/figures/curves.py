@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from lib.figures.looks import BLUE, COLOURS, DASHES, label, panels, shared_legend
+from lib.figures.looks import BLUE, COLOURS, DASHES, apart, bars, label, log_ticks, panels, shared_legend
 from lib.statistics import bootstrap_interval
 
 
@@ -29,7 +29,9 @@ def spread(table: pd.DataFrame, panel: str = "task"):
     """Standard deviation of the accuracy over runs against x, logarithmic in x: columns labelled, deviation, task."""
     figure, axes = panels(1, width=5)
     sns.lineplot(table, x="labelled", y="deviation", hue=panel, style=panel, ax=axes[0], markers=True)
-    axes[0].set(xscale="log", xlabel="training rows x", ylabel="deviation between runs", ylim=(0, None))
+    axes[0].set(xscale="log", xlabel="training rows x", ylim=(0, None))
+    axes[0].set_ylabel("standard deviation of the\naccuracy over runs")
+    log_ticks(axes[0].xaxis, table["labelled"])
     shared_legend(figure, axes)
     return figure
 
@@ -54,17 +56,18 @@ def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", 
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
     table: as lib.statistics.paired_difference returns it, with the columns `x`, `by` (if there are levels) and `panel`.
+    Differences of one run have no interval, and no bar.
     """
-    figure, axes = panels(table[panel].nunique(), height=2.8)
+    figure, axes = panels(table[panel].nunique(), height=2.8, sharey=True)
     for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):
         ax.axhline(0, color="0.3", linewidth=1)
         levels = list(some.groupby(by, sort=False)) if by else [("", some)]
         for place, (level, points) in enumerate(levels):
             aside = (place - (len(levels) - 1) / 2) * 0.02 * (np.ptp(some[x]) or 1)  # so that bars do not overlap
-            bars = [points["mean"] - points["low"], points["high"] - points["mean"]]
             look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": COLOURS.get(level, BLUE)}
-            ax.errorbar(points[x] + aside, points["mean"], yerr=bars, label=label(level), **look)
-        ax.set(title=label(name), xlabel=label(x), ylabel=ylabel, xticks=sorted(set(some[x])))
-    if by:
+            ax.errorbar(points[x] + aside, points["mean"], yerr=bars(points), label=label(level), **look)
+        ax.set(title=label(name), xlabel=label(x), xticks=apart(some[x], 5))
+    axes[0].set_ylabel(ylabel, fontsize="small")
+    if by and table[by].nunique() > 1:
         shared_legend(figure, axes)
     return figure

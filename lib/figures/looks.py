@@ -1,8 +1,11 @@
 """The look of all figures: names and colours that mean the same everywhere, rows of axes, one legend below them."""
 
+import math
+
 import matplotlib
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from lib.fields import named
 
@@ -25,16 +28,43 @@ def label(name) -> str:
     return NAMES.get(str(name), named(name))
 
 
+def apart(values, most: int, scale=float) -> list:
+    """Of the values that occur, up to `most` for ticks, from the smallest on, whose labels do not overprint.
+
+    scale: where a value stands on the axis; math.log for a logarithmic one.
+    """
+    values = sorted(set(values))
+    gap = 0.99 * (scale(values[-1]) - scale(values[0])) / max(most - 1, 1)
+    kept = values[:1]
+    for value in values[1:]:
+        if scale(value) - scale(kept[-1]) >= gap:
+            kept.append(value)
+    return kept
+
+
+def log_ticks(axis, values, most: int = 6) -> None:
+    """Plain numbers on a logarithmic axis, at values that occur."""
+    axis.set_major_locator(FixedLocator(apart(values, most, math.log)))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def panels(count: int, height: float = 3.4, width: float = 3.6, **options):
     """One row of `count` axes. → figure, list of axes"""
     figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, **options)
     return figure, list(axes[0])
 
 
+def bars(table):
+    """Lengths of the error bars below and above `mean`; None, which draws neither bar nor cap, if none is known."""
+    known = table[["low", "high"]].notna().any(axis=None)
+    return [table["mean"] - table["low"], table["high"] - table["mean"]] if known else None
+
+
 def shared_legend(figure, axes, prefix: str = "") -> None:
     """One legend below all axes, where it hides no data. prefix: before each level, but not before words."""
     handles, levels = axes[0].get_legend_handles_labels()
-    texts = [f"{prefix}{level}" if level.lstrip("-").isdecimal() else label(level) for level in levels]
+    texts = [prefix + level.replace("-", "−") if level.lstrip("-").isdecimal() else label(level) for level in levels]
     for ax in axes:
         if ax.get_legend():
             ax.get_legend().remove()
