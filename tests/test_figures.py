@@ -349,6 +349,8 @@ def test_class_counts_are_bars_of_the_mean_over_runs():
     counts = pd.DataFrame(rows, columns=["task", "strategy", "seed", "round", "class", "rows"])
     figure = figures.class_counts(counts)
     assert [ax.get_title() for ax in figure.axes] == ["MNLI, BALD", "SST-2, BALD", "MNLI, random", "SST-2, random"]
+    legends = {task: ax.get_legend() for task, ax in zip(("mnli", "sst2"), figure.axes, strict=False)}
+    assert not any(ax.get_legend() for ax in figure.axes[2:])  # once a task
     for ax, (strategy, task) in zip(
         figure.axes, [(s, t) for s in ("bald", "random") for t in ("mnli", "sst2")], strict=True
     ):
@@ -356,7 +358,7 @@ def test_class_counts_are_bars_of_the_mean_over_runs():
         means = some.groupby(["class", "round"])["rows"].mean()
         drawn = {
             (text.get_text(), round_): bar.get_height()
-            for text, container in zip(ax.get_legend().get_texts(), ax.containers, strict=True)
+            for text, container in zip(legends[task].get_texts(), ax.containers, strict=True)
             for round_, bar in enumerate(container)
         }
         assert drawn == means.to_dict()
@@ -374,6 +376,12 @@ def test_overlap_has_a_point_for_each_row_and_the_mean_of_each_fifth():
         assert ax.lines[0].get_xydata() == pytest.approx(np.array([fifth.mean(0) for fifth in fifths]))
 
 
+def test_overlap_has_five_groups_where_most_rows_have_the_same_overlap():
+    pool = pd.DataFrame({"class": "x", "overlap": [0.0] * 16 + [0.1, 0.2, 0.3, 0.4], "bald": np.arange(20.0)})
+    (ax,) = figures.overlap(pool).axes
+    assert ax.lines[0].get_ydata() == pytest.approx(pool["bald"].to_numpy().reshape(5, 4).mean(1))
+
+
 def test_settings_are_points_with_their_intervals():
     names = ["random", "warm restart", "entropy"]
     table = pd.DataFrame({"task": ["mnli"] * 3 + ["sst2"] * 3, "setting": names * 2, "mean": np.linspace(-0.2, 0.3, 6)})
@@ -388,6 +396,16 @@ def test_settings_are_points_with_their_intervals():
         assert [text.get_text() for text in ax.get_yticklabels()] == names
 
 
+def test_settings_of_one_run_are_open_points_without_bars():
+    table = pd.DataFrame({"task": "mnli", "setting": ["random", "entropy"], "mean": [0.1, 0.2], "low": np.nan})
+    (ax,) = figures.settings(table.assign(high=np.nan), "BALD").axes
+    assert not ax.containers
+    (points,) = [line for line in ax.lines if line.get_marker() == "o"]
+    assert points.get_xydata().tolist() == [[0.1, 0], [0.2, 1]]
+    assert points.get_fillstyle() == "none"
+    assert "one run, no interval" in ax.get_xlabel()
+
+
 def test_shared_picks_are_means_over_runs():
     rows = [
         ("mnli", seed, samples, samples / 100 / (1 + seed), samples / 200)
@@ -399,20 +417,33 @@ def test_shared_picks_are_means_over_runs():
     drawn = list(curve_of(figure.axes[0], [5, 50, 100]).values())
     means = shared.groupby("samples")[["between_draws", "with_largest"]].mean().to_numpy().T
     assert np.array(drawn) == pytest.approx(means)
-    assert legend_of(figure) == ["S and another S", "S and another 100", "the paper's S"]
+    assert legend_of(figure) == ["the paper's S", "two draws of S passes", "S passes and another 100"]
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["5", "50", "100"]
 
 
 def test_reliability_and_risk_are_drawn_as_they_are():
     points = pd.DataFrame({"task": "mnli", "prediction": ["one", "one", "mean", "mean"], "confidence": [0.4, 0.6] * 2})
-    points["accuracy"] = [0.3, 0.7, 0.5, 0.9]
+    points = points.assign(accuracy=[0.3, 0.7, 0.5, 0.9], rows=10)
+    few = points.assign(confidence=0.9, rows=9)  # too few rows to be drawn
+    points = pd.concat([points, few])
     drawn = figures.reliability(points).axes[0].lines[1:]
     assert [line.get_xydata().tolist() for line in drawn] == [[[0.4, 0.3], [0.6, 0.7]], [[0.4, 0.5], [0.6, 0.9]]]
     curves = pd.DataFrame(
         {"task": "mnli", "rule": list("aabbcc"), "coverage": [0.5, 1] * 3, "risk": [1, 2, 3, 2, 0, 2]}
     )
-    drawn = figures.risk_coverage(curves).axes[0].lines
+    one_row = curves.iloc[::2].assign(coverage=0.05, risk=1.0)
+    drawn = figures.risk_coverage(pd.concat([one_row, curves])).axes[0].lines
     assert [list(line.get_ydata()) for line in drawn] == [[1, 2], [3, 2], [0, 2]]
     assert all(list(line.get_xdata()) == [0.5, 1] for line in drawn)
+
+
+def test_rejection_by_bald_and_in_a_random_order_have_their_strategys_colours():
+    rules = ["a random order", "BALD", "confidence"]
+    figure = figures.risk_coverage(pd.DataFrame({"task": "mnli", "rule": rules, "coverage": 1.0, "risk": 0.5}))
+    random, bald, confidence = (to_rgb(line.get_color()) for line in figure.axes[0].lines)
+    assert (random, bald) == (to_rgb(COLOURS["random"]), to_rgb(COLOURS["bald"]))
+    assert confidence not in (random, bald)
+    assert legend_of(figure) == ["a random order", "rejected by BALD", "rejected by confidence"]
 
 
 @pytest.mark.parametrize(

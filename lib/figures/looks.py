@@ -28,6 +28,11 @@ def label(name) -> str:
     return NAMES.get(str(name), named(name))
 
 
+def dashes(strategy: str):
+    """The line of a strategy, as matplotlib's `linestyle`."""
+    return (0, DASHES[strategy]) if DASHES[strategy] else "-"
+
+
 def apart(values, most: int, scale=float) -> list:
     """Of the values that occur, up to `most` for ticks, from the smallest on, whose labels do not overprint.
 

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from lib.figures.looks import BLUE, label, panels
+from lib.figures.looks import BLUE, label, panels, shared_legend
 
 
 def class_counts(counts: pd.DataFrame):
@@ -20,18 +20,24 @@ def class_counts(counts: pd.DataFrame):
             some = counts[(counts["task"] == task) & (counts["strategy"] == strategy)]
             sns.barplot(some, x="round", y="rows", hue="class", ax=ax, errorbar=None, palette="colorblind")
             ax.set(title=f"{label(task)}, {label(strategy)}", xlabel="acquisitions", ylabel="rows of T in the class")
-            ax.legend(title=None, fontsize="small")
+            ax.get_legend().remove()
+    for ax in axes[0]:  # the classes of a task are the same for all strategies
+        ax.legend(title=None, fontsize="small")
     return figure
 
 
 def overlap(pool: pd.DataFrame):
-    """BALD against word overlap, a panel a class and a point a pool row: columns class, overlap, bald."""
-    figure, axes = panels(pool["class"].nunique(), sharey=True)
+    """BALD against word overlap, a panel a class and a point a pool row: columns class, overlap, bald.
+
+    Line: means of the five groups of equal size by overlap; rows of the same overlap may be in different ones.
+    """
+    figure, axes = panels(pool["class"].nunique(), sharex=True, sharey=True)
     for ax, (name, some) in zip(axes, pool.groupby("class", sort=False), strict=True):
-        ax.scatter(some["overlap"], some["bald"], s=6, alpha=0.35, color="0.4", linewidth=0, rasterized=True)
-        bins = pd.qcut(some["overlap"], 5, duplicates="drop")
+        ax.scatter(some["overlap"], some["bald"], s=14, alpha=0.6, color="0.55", linewidth=0, rasterized=True)
+        bins = pd.qcut(some["overlap"].rank(method="first"), 5)
         means = some.groupby(bins, observed=True)[["overlap", "bald"]].mean()
         ax.plot(means["overlap"], means["bald"], "o-", color=BLUE, label="mean of each fifth")
-        ax.set(title=name, xlabel="word overlap of the two texts", ylabel="BALD (nats)", ylim=(0, None))
-        ax.legend()
+        ax.set(title=name, xlabel="word overlap of the two texts", ylim=(0, None))
+    axes[0].set_ylabel("BALD (nats)")
+    shared_legend(figure, axes)
     return figure

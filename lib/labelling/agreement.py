@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib.figures.looks import BLUE, ORANGE, panels, shared_legend
+from lib.figures.looks import COLOURS, dashes, panels, shared_legend
 from lib.labelling.state import Labelling
 
 WINDOW = 3  # agreements of successive models that are averaged
-PICKED = {"random": ("drawn at random", "o-", BLUE), "bald": ("picked by BALD", "s--", ORANGE)}
+PICKED = {"random": "drawn at random", "bald": "picked by BALD"}
+MARKERS = {"random": "s", "bald": "o"}
 LIMITS = (
     "Agreement is with the person who labels: what that person gets wrong, the classifier learns.",
     "Only rows drawn at random estimate the accuracy, and only on this file; a few of them leave a wide interval.",
@@ -50,11 +51,12 @@ def draw(curve: pd.DataFrame):
     """Agreement against the labels that the model was trained on, a line for each way of picking."""
     figure, (axes,) = panels(1, width=6)
     for picked, some in curve.groupby("picked", sort=False):
-        name, line, colour = PICKED[picked]
+        look = {"marker": MARKERS[picked], "linestyle": dashes(picked), "color": COLOURS[picked], "capsize": 4}
         bars = [some["agreement"] - some["low"], some["high"] - some["agreement"]]
-        axes.errorbar(some["labelled"], some["agreement"], yerr=bars, fmt=line, color=colour, capsize=4, label=name)
+        axes.errorbar(some["labelled"], some["agreement"], yerr=bars, label=PICKED[picked], **look)
     axes.set(xlabel="labels that the model was trained on", ylabel="agreement with new labels", ylim=(0, 1.02))
     shared_legend(figure, [axes])
+    figure.tight_layout()  # it is shown and not saved: without, the legend is printed over the x label
     return figure
 
 
@@ -65,7 +67,7 @@ def say_agreement(labelling: Labelling) -> str:
         return ""
     last = curve[curve["batch"] == curve["batch"].max()]
     parts = [
-        f"{round(row['agreement'] * row['rows'])} of {row['rows']} rows {PICKED[row['picked']][0]} "
+        f"{round(row['agreement'] * row['rows'])} of {row['rows']} rows {PICKED[row['picked']]} "
         f"({percent(row['agreement'])}, 95 % interval {percent(row['low'])} to {percent(row['high'])})"
         for _, row in last.iterrows()
     ]
