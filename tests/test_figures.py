@@ -229,6 +229,8 @@ def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
         drawn = {round(y, 9) for band in ax.collections for path in band.get_paths() for y in path.vertices[:, 1]}
         assert intervals <= drawn
         assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [chance]
+        if by == "frozen":
+            assert to_rgb(COLOURS["bald"]) in curve_of(ax, [10, 30, 100])
     names = ["BALD", "random"] if by == "strategy" else ["F = −2", "F = 0"]
     assert sorted(legend_of(figure)) == sorted([*names, "chance"])
 
@@ -324,6 +326,7 @@ def test_parameter_change_has_a_point_for_each_numbered_layer_and_a_red_line_aft
         assert [(text.get_position()[0], text.get_text()) for text in ax.texts] == [(0, "0")]  # a frozen layer
         (red,) = [line for line in ax.lines if line.get_color() == "red"]
         assert list(red.get_xdata()) == [1.5, 1.5]
+        assert [text.get_text() for text in ax.get_xticklabels()] == ["0", "1", "c3", "out"]
         assert ax.get_yscale() == "log"
         assert all(ax.get_ylim()[0] < low for low in means["mean"])
 
@@ -331,10 +334,12 @@ def test_parameter_change_has_a_point_for_each_numbered_layer_and_a_red_line_aft
 def test_layer_differences_are_points_with_their_intervals():
     table = layers().dropna(subset="number").drop_duplicates("layer").assign(mean=[0.0, -3.0, 1.0, 2.0])
     table = table.assign(low=table["mean"] - 2, high=table["mean"] + 1)
-    (ax,) = figures.layer_differences(table).axes
+    encoder, decoder = figures.layer_differences(table).axes
     expected = table[["number", "mean", "low", "high"]].to_numpy(float)
-    assert bars_of(ax.containers[0]) == pytest.approx(expected)
-    assert [list(line.get_xdata()) for line in ax.lines if line.get_color() == "red"] == [[1.5, 1.5]]
+    assert np.vstack([bars_of(ax.containers[0]) for ax in (encoder, decoder)]) == pytest.approx(expected)
+    assert [len(bars_of(ax.containers[0])) for ax in (encoder, decoder)] == [2, 2]
+    assert encoder.get_ylim() != decoder.get_ylim()
+    assert [text.get_text() for text in decoder.get_xticklabels()] == ["c3", "out"]
 
 
 def test_class_counts_are_bars_of_the_mean_over_runs():
@@ -447,14 +452,14 @@ def test_rejection_by_bald_and_in_a_random_order_have_their_strategys_colours():
 
 
 @pytest.mark.parametrize(
-    ("changes", "stochastic"),
+    ("changes", "stochastic", "dropouts"),
     [
-        ({}, ["hidden", "output"]),
-        ({"mc_dropout": "decoder"}, ["hidden", "output"]),
-        ({"decoder": "linear"}, ["output"]),
+        ({}, ["hidden", "output"], ["dropout of maps (off)", "dropout (on)", "dropout (off)"]),
+        ({"mc_dropout": "decoder"}, ["hidden", "output"], ["dropout of maps (on)", "dropout (on)", "dropout (on)"]),
+        ({"decoder": "linear"}, ["output"], ["dropout (on)"]),
     ],
 )
-def test_the_architecture_has_the_shapes_and_parameters_of_the_model(changes, stochastic, tiny_protocol):
+def test_the_architecture_has_the_shapes_and_parameters_of_the_model(changes, stochastic, dropouts, tiny_protocol):
     classifier = outline(tiny_protocol(**changes), num_labels=3)
     figure = figures.architecture({"title": classifier})
     (ax,) = figure.axes
@@ -468,6 +473,7 @@ def test_the_architecture_has_the_shapes_and_parameters_of_the_model(changes, st
     for module in classifier.decoder.children():
         if hasattr(module, "weight"):
             assert " × ".join(map(str, module.weight.shape)) in written
+    assert [text.get_text() for text in texts if text.get_text().startswith("dropout")] == dropouts
     light = _light(ORANGE)
     orange = [text.get_text() for text in texts if same_color(text.get_bbox_patch().get_facecolor(), light)]
     assert all(any(text.startswith(name) for text in orange) for name in stochastic)

@@ -1,5 +1,7 @@
 """Accuracy and its differences against the number of labelled rows."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -42,14 +44,28 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
     rounds: columns labelled, accuracy, class_counts, `by`, `panel`, a row for each round of each run. Dotted: 1 / C.
     """
     figure, axes = panels(rounds[panel].nunique())
-    looks = {"palette": COLOURS, "dashes": DASHES} if by == "strategy" else {"palette": "colorblind"}
+    looks = {"palette": COLOURS, "dashes": DASHES} if by == "strategy" else _looks_of_levels(rounds[by])
     looks |= {"errorbar": bootstrap_interval, "markers": True, "markersize": 6}
     for ax, (name, some) in zip(axes, rounds.groupby(panel, sort=False), strict=True):
         sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **looks)
+        for band in ax.collections:  # so light, and with an edge, that three of them can be told apart
+            colour = band.get_facecolor()[0][:3]
+            band.set(alpha=None, facecolor=(*colour, 0.12), edgecolor=(*colour, 0.8), linewidth=0.8)
         ax.axhline(1 / len(some["class_counts"].iloc[0]), color="0.5", linestyle=":", label="chance")
         ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy")
     shared_legend(figure, axes, prefix="" if by == "strategy" else f"{label(by)} = ")
     return figure
+
+
+def _looks_of_levels(levels) -> dict:
+    """F = 0 looks as BALD does in the other figures, which it is; no other level looks like random."""
+    others = [level for level in sorted(set(levels)) if level != 0]
+    names = ["bald", *itertools.islice(itertools.cycle(("entropy", "variation_ratio", "margin")), len(others))]
+    looks = dict(zip([0, *others], names, strict=True))
+    return {
+        "palette": {level: COLOURS[name] for level, name in looks.items()},
+        "dashes": {level: DASHES[name] for level, name in looks.items()},
+    }
 
 
 def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", ylabel: str = "difference"):

@@ -1,34 +1,53 @@
 """The classifier's layers: their shapes, and how much each changes in fine-tuning."""
 
+import itertools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from lib.figures.looks import BLUE, COLOURS, ORANGE, label, panels
+from lib.decoder import MCDropout
+from lib.figures.looks import BLUE, COLOURS, ORANGE, bars, label, panels
 
 
 def architecture(classifiers: dict):
     """What happens to a row of text, a column a classifier, with shapes and numbers of parameters (Figure 1).
 
     classifiers: title → lib.model.Classifier. Blue: the deterministic part, run once; orange: what a stochastic pass
-    runs again, from the first MC dropout on.
+    runs again, from the first MC dropout on. Dropouts: on or off in a stochastic pass.
     """
     figure, axes = panels(len(classifiers), width=4.4, height=7.6)
     for ax, (title, classifier) in zip(axes, classifiers.items(), strict=True):
+        above = []
         for step, (texts, stochastic) in enumerate(_steps(classifier)):
-            box = {"boxstyle": "round,pad=0.35", "facecolor": _light(ORANGE if stochastic else BLUE)}
-            for place, text in enumerate(texts):
-                x = (place + 1) / (len(texts) + 1) if len(texts) == 1 else 0.14 + 0.36 * place
-                ax.text(x, -step, text, ha="center", va="center", fontsize=9, bbox=box)
-            if step:
-                arrow = {"arrowstyle": "->", "color": "0.3"}
-                ax.annotate("", (0.5, 0.4 - step), (0.5, 1 - step), arrowprops=arrow, zorder=0)
+            look = {"boxstyle": "round,pad=0.35", "facecolor": _light(ORANGE if stochastic else BLUE)}
+            places = [0.5] if len(texts) == 1 else [0.14 + 0.36 * place for place in range(len(texts))]
+            boxes = [
+                ax.text(x, -step, text, ha="center", va="center", fontsize=9, bbox=look)
+                for x, text in zip(places, texts, strict=True)
+            ]
+            for start, end in itertools.product(above, boxes):
+                _arrow(ax, start, end)
+            above = boxes
         total = sum(parameter.numel() for parameter in classifier.parameters())
-        ax.set(title=f"{title}\n{total:,} parameters", xlim=(0, 1), ylim=(-10.4, 0.5))
+        ax.set(title=f"{title}\n{total:,} parameters", xlim=(0, 1), ylim=(-9.6, 0.5))
         ax.axis("off")
     keys = [plt.Rectangle((0, 0), 1, 1, facecolor=_light(colour)) for colour in (BLUE, ORANGE)]
-    figure.legend(keys, ["deterministic: once", "stochastic: S passes"], loc="lower right")
+    figure.legend(keys, ["deterministic: once", "stochastic: S passes a row"], loc="lower right")
     return figure
+
+
+def _arrow(ax, start, end) -> None:
+    """From the lower edge of one box to the upper edge of another."""
+    look = {"arrowstyle": "->", "color": "0.3", "shrinkA": 0, "shrinkB": 0}
+    (x, y), (start_x, start_y) = end.get_position(), start.get_position()
+    ax.annotate("", (x, y + _half(end)), (start_x, start_y - _half(start)), arrowprops=look, zorder=0)
+
+
+def _half(text) -> float:
+    """Half the height of a box, which has one to three lines."""
+    return 0.1 + 0.12 * (1 + text.get_text().count("\n"))
 
 
 def _light(colour) -> tuple:
@@ -43,11 +62,14 @@ def _steps(classifier) -> list[tuple[list[str], bool]]:
         ([f"embeddings\n{_count(encoder.bert.embeddings)}"], False),
         ([f"{layers}\n{_count(encoder.layers[0])} each"], False),
     ]
-    first_active = getattr(decoder, decoder.mc_dropouts[0])
+    active = [getattr(decoder, name) for name in decoder.mc_dropouts]
     stochastic = False
     for stage in decoder.stages():
-        stochastic |= any(module is first_active for module in stage.values())
-        steps.append(([_box(name, module) for name, module in stage.items()], stochastic))
+        stochastic |= any(module in active for module in stage.values())
+        texts = [_box(name, module) for name, module in stage.items()]
+        if any(isinstance(module, MCDropout) for module in stage.values()):
+            texts = [f"{name} ({'on' if module in active else 'off'})" for name, module in stage.items()]
+        steps.append((texts, stochastic))
     return steps
 
 
@@ -71,7 +93,8 @@ def parameter_change(layers: pd.DataFrame):
     norm, which have no number, are left out.
     """
     shown = layers.dropna(subset="number")
-    table = shown.groupby(["strategy", "number", "part"], sort=False)[["mean", "variance"]].mean().reset_index()
+    layers_of = shown.groupby(["strategy", "layer", "number", "part"], sort=False)
+    table = layers_of[["mean", "variance"]].mean().reset_index()
     figure, axes = panels(table["strategy"].nunique(), width=5, sharey=True)
     floor = table.loc[table["mean"] > 0, "mean"].min() / 10
     for ax, (strategy, some) in zip(axes, table.groupby("strategy", sort=False), strict=True):
@@ -83,23 +106,36 @@ def parameter_change(layers: pd.DataFrame):
         for number in frozen["number"]:
             ax.text(number, floor * 1.2, "0", ha="center")
         ax.axvline((some["part"] == "encoder").sum() - 0.5, color="red", linewidth=1.5)
-        ax.set(title=label(strategy), xlabel="layer", ylabel="mean absolute difference |Δθ|", xticks=some["number"])
-        ax.set(yscale="log", ylim=(floor, None))
+        ax.set(title=label(strategy), xlabel="layer", yscale="log", ylim=(floor, None))
+        ax.set_xticks(some["number"], [_short_name(layer) for layer in some["layer"]])
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))  # more than one label, however little layers differ
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:.0e}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    axes[0].set_ylabel("|Δθ|")
     return figure
 
 
 def layer_differences(table: pd.DataFrame):
-    """Paired difference of |Δθ| of each layer, in percent of random's: columns number, part, mean, low, high."""
-    figure, (ax,) = panels(1, width=6)
-    ax.axhline(0, color="0.3", linewidth=1)
-    ax.errorbar(
-        table["number"],
-        table["mean"],
-        yerr=[table["mean"] - table["low"], table["high"] - table["mean"]],
-        fmt="o",
-        capsize=4,
-        color=BLUE,
-    )
-    ax.axvline((table["part"] == "encoder").sum() - 0.5, color="red", linewidth=1.5)
-    ax.set(xlabel="layer", ylabel="BALD − random, % of random's |Δθ|", xticks=table["number"])
+    """Paired difference of |Δθ| of each layer, in percent of random's: columns layer, number, part, mean, low, high.
+
+    Encoder and decoder have a panel and a scale each: the decoder's intervals would hide the encoder's.
+    """
+    table = table.dropna(subset="number")
+    parts = list(table.groupby("part", sort=False))
+    widths = {"width_ratios": [len(some) + 2 for _, some in parts]}
+    figure, axes = panels(len(parts), width=4, gridspec_kw=widths)
+    for ax, (part, some) in zip(axes, parts, strict=True):
+        ax.axhline(0, color="0.3", linewidth=1)
+        ax.errorbar(some["number"], some["mean"], yerr=bars(some), fmt="o", capsize=4, color=BLUE)
+        ax.set(title=part, xlabel="layer")
+        ax.set_xticks(some["number"], [_short_name(layer) for layer in some["layer"]])
+        ax.margins(x=0.1)
+    axes[0].set_ylabel("BALD − random, %")
     return figure
+
+
+def _short_name(layer: str) -> str:
+    """On an axis: the paper's number of a layer of the encoder; c3, c4, c5, hid, out of the decoder."""
+    for long, short in (("encoder ", ""), ("convolution ", "c"), ("hidden", "hid"), ("output", "out")):
+        layer = layer.replace(long, short)
+    return layer

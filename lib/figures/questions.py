@@ -25,9 +25,7 @@ def settings(table: pd.DataFrame, minus: str, of: str = "setting", xlabel: str =
             known = some[~alone]
             ax.errorbar(known["mean"], places[~alone], xerr=bars(known), fmt="o", capsize=4, color=BLUE)
         ax.plot(some["mean"][alone], places[alone], "o", color=BLUE, fillstyle="none", markeredgewidth=1.5)
-        note = (
-            "" if not alone.any() else "\n(one run, no interval)" if alone.all() else "\n(open: one run, no interval)"
-        )
+        note = "\n(open: one run, no interval)" if alone.any() else ""
         ax.set(title=label(task), xlabel=f"{xlabel} − {label(minus)}'s{note}")
         ax.set_yticks(places, [label(name) for name in some[of]])
         ax.margins(y=0.15)
@@ -45,7 +43,7 @@ def shared_picks(shared: pd.DataFrame):
             means = some.groupby("samples")[column].mean()
             ax.plot(means.index, means, look, color=colour, label=name)
         ax.set(title=label(task), xscale="log", xlabel="stochastic passes S", ylim=(0, 1.02))
-        log_ticks(ax.xaxis, some["samples"])
+        log_ticks(ax.xaxis, some["samples"], most=9)
     axes[0].set_ylabel("share of the Q picks\nin common")
     shared_legend(figure, axes)
     return figure

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from lib.figures.looks import COLOURS, dashes, panels, shared_legend
@@ -55,6 +56,7 @@ def draw(curve: pd.DataFrame):
         bars = [some["agreement"] - some["low"], some["high"] - some["agreement"]]
         axes.errorbar(some["labelled"], some["agreement"], yerr=bars, label=PICKED[picked], **look)
     axes.set(xlabel="labels that the model was trained on", ylabel="agreement with new labels", ylim=(0, 1.02))
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # no half labels
     shared_legend(figure, [axes])
     figure.tight_layout()  # it is shown and not saved: without, the legend is printed over the x label
     return figure
