@@ -173,6 +173,27 @@ def test_numbers_are_rounded_names_written_out_and_missing_values_left_empty():
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "digits", "written"),
+    [
+        (1.23e-7, 7, "1.2e-07"),
+        (-0.00083, 3, "-0.00083"),
+        (1.0e-7, 7, "1.0e-07"),
+        (0.000496, 7, "0.0004960"),
+        (0.0014, 3, "0.001"),
+        (0.0, 3, "0.000"),
+        (3e-17, 3, "0.000"),
+    ],
+)
+def test_small_numbers_are_not_rounded_away(value, digits, written):
+    assert cells(rendered(figures.markdown(pd.DataFrame({"mean": [value]}), digits=digits))) == [[written]]
+
+
+def test_counts_have_no_decimals_unless_they_are_means():
+    table = pd.DataFrame({"pairs": [190.0, 190.0], "near_duplicates": [0.0, 1.5], "mean": [1.0, 2.0]})
+    assert cells(rendered(figures.markdown(table))) == [["190", "0.000", "1.000"], ["190", "1.500", "2.000"]]
+
+
 @pytest.mark.parametrize(("how", "bold"), [("max", ["0.4", "0.9", "0.4"]), ("min", ["0.1", "0.4", "0.4"])])
 def test_the_best_value_of_each_task_is_bold(how, bold):
     table = pd.DataFrame({"task": ["a", "b", "a", "b", "a"], "mean": [0.1, 0.4, 0.9, 0.4, np.nan], "other": 0.9})
@@ -210,6 +231,13 @@ def test_an_answer_stands_where_it_was_announced(shown):
     announced, reading = shown
     assert announced[-1].data == "**Answer.** Yes."
     assert reading.data == "Measured.\n\n**Limits.**\n\n- One.\n- Two."
+
+
+def test_a_figure_that_is_shown_above_is_not_shown_a_second_time(shown):
+    place, figure = figures.Later(), figures.learning_curves(rounds())
+    place.show(figure)
+    assert shown[0][-1] is figure
+    assert not plt.fignum_exists(figure.number)
 
 
 # ---- drawings

@@ -11,6 +11,8 @@ from lib.fields import named
 from lib.provenance import ROOT, commit
 
 FIGURES = ROOT / "figures"
+COUNTS = ("near_duplicates", "pairs")  # columns of counts, which are floats because they are means over runs
+ROUNDING = 1e-12  # smaller differences are errors of rounding, and shown as 0
 
 
 def output_folder(profile: str, given: str = "") -> Path:
@@ -40,20 +42,27 @@ def save_table(table: pd.DataFrame, name: str, folder: Path, runs, **look) -> No
 def markdown(table: pd.DataFrame, digits: int = 3, best: dict[str, str] | None = None) -> str:
     """A Markdown table: rounded numbers, names written out, nothing for what is missing.
 
+    Numbers that `digits` decimals would round away have two significant digits; counts that are whole have no decimals.
     best: column → "max" or "min"; the best value of each task is set in bold. Text of data sets is escaped.
     """
-    written = pd.DataFrame({column: [_cell(value, digits) for value in table[column]] for column in table})
+    decimals = {column: 0 if _whole(table[column]) else digits for column in table}
+    written = pd.DataFrame({column: [_cell(value, decimals[column]) for value in table[column]] for column in table})
     for column, how in (best or {}).items():
         winners = table[column] == table.groupby("task")[column].transform(how)
         written[column] = np.where(winners, "**" + written[column] + "**", written[column])
     return written.to_markdown(index=False, disable_numparse=True)
 
 
+def _whole(column: pd.Series) -> bool:
+    return column.name in COUNTS and bool((column.dropna() % 1 == 0).all())
+
+
 def _cell(value, digits: int) -> str:
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return ""
     if isinstance(value, float):
-        return f"{value:.{digits}f}"
+        small = ROUNDING < abs(value) < min(1e-3, 10.0 ** (2 - digits))
+        return f"{value:#.2g}" if small else f"{value:.{digits}f}"
     if not isinstance(value, str):
         return str(value)
     text = " ".join(named(value).split())

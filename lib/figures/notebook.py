@@ -7,8 +7,10 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 from IPython.display import Markdown, display
+from matplotlib.figure import Figure
 
 from lib.figures.files import markdown, save_table
 from lib.protocol import Profile, Protocol
@@ -36,7 +38,10 @@ class Later:
         self.handle = display(Markdown("*computed below*"), display_id=True)
 
     def show(self, content) -> None:
+        """Put a sentence or a figure there. A figure is closed: its own cell would show it a second time."""
         self.handle.update(Markdown(content) if isinstance(content, str) else content)
+        if isinstance(content, Figure):
+            plt.close(content)
 
 
 def show_table(table: pd.DataFrame, name: str, folder: Path, runs, **look) -> None:

@@ -38,7 +38,7 @@ def shared_picks(shared: pd.DataFrame):
     largest = f"S passes and another {shared['samples'].max():,}"
     looks = {"between_draws": ("two draws of S passes", "o-", BLUE), "with_largest": (largest, "s--", PURPLE)}
     for ax, (task, some) in zip(axes, shared.groupby("task", sort=False), strict=True):
-        ax.axvline(50, color="0.5", linestyle=":", label="the paper's S", zorder=0)
+        ax.axvline(50, color="0.2", linestyle=":", label="the paper's S", zorder=1)
         for column, (name, look, colour) in looks.items():
             means = some.groupby("samples")[column].mean()
             ax.plot(means.index, means, look, color=colour, label=name)
