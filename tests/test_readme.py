@@ -37,3 +37,10 @@ def test_its_verdicts_are_those_of_the_ledger():
 @pytest.mark.parametrize("place", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
 def test_what_it_links_to_is_there(place):
     assert (ROOT / place).exists()
+
+
+def test_every_run_that_a_committed_table_names_is_committed():
+    headers = [path.read_text("utf-8").partition("\n")[0] for path in STUDY.parent.glob("*/*.csv")]
+    named = {run for header in headers for run in json.loads(header.removeprefix("# "))["runs"]}
+    assert len(named) > 60
+    assert named == {path.parent.name for path in (ROOT / "results" / "study").glob("*/DONE")}
