@@ -362,7 +362,13 @@ def test_rows_longer_than_the_checkpoints_positions_are_refused(tiny_protocol, t
         active_learning.run(tiny_protocol(encoder=str(folder)), tmp_path / "results")
 
 
-@pytest.mark.parametrize("name", ["no-such-encoder", "google-bert/bert-base-uncased@86b5e09", "/no/such/folder"])
+@pytest.mark.parametrize("name", ["/no/such/folder", "./no-such-folder", "no/such/folder"])
+def test_a_folder_of_an_encoder_that_is_not_there_is_refused(name):
+    with refused(repr(name), "no such folder", "checkpoint folder"):
+        sources.checkpoint(name)
+
+
+@pytest.mark.parametrize("name", ["no-such-encoder", "google-bert/bert-base-uncased@86b5e09"])
 def test_an_encoder_that_is_nowhere_is_refused_with_what_may_be_given(name):
     with refused(repr(name), "all-MiniLM-L6-v2", "folder", "ID@REVISION"):
         sources.checkpoint(name)

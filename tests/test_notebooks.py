@@ -145,7 +145,7 @@ def test_tables_and_figures_say_which_runs_they_are_made_from(study):
     assert len(tables) > 15
     for path in tables:
         said = json.loads(path.read_text("utf-8").partition("\n")[0].removeprefix("# "))
-        assert said["runs"], path.name
+        assert bool(said["runs"]) != path.stem.endswith("_of_the_paper"), path.name  # those are the paper's numbers
         assert set(said["runs"]) <= there
 
 
@@ -504,7 +504,7 @@ def test_correlation_of_bald_with_word_overlap(study, stored):
     [
         ("02_bald_vs_random", {"strategies": "random"}, ("strategy='random'", "alone")),
         ("02_bald_vs_random", {"strategies": "bald"}, ("strategy='random'", "not among bald")),
-        ("02_bald_vs_random", {"strategies": " , "}, ("strategies is empty",)),
+        ("02_bald_vs_random", {"strategies": " , "}, ("strategies=' , '", "names nothing")),
         (
             "03_parameter_change",
             {"task": "reviews,editorials"},

@@ -52,7 +52,7 @@ MISTAKES = {
     "--only 01,09": "no notebook '09': choose from 01, 02",
     "--only=": "no notebook '': choose from 01, 02",
     "-p tasc reviews": "-p tasc reviews: no chosen notebook has it: choose from frozen, rate, runs, tasks, warm",
-    "--only 02 -p tasks reviews": "no chosen notebook has it: choose from frozen",
+    "--only 02 -p tasks reviews": "only notebook 01 has it: add --only 01",
     "-p runs": "-p needs NAME VALUE after it",
     "-p runs many": "-p runs many: give a whole number, as in -p runs 3",
     "-p runs 1.5": "give a whole number",

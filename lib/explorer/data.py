@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import reprlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -139,7 +140,7 @@ def explore(given: Protocol | Run | Explored, store="") -> Explored:
     if isinstance(given, Explored):
         return given
     if not isinstance(given, Protocol | Run):
-        raise StudyError(f"a {type(given).__name__} is not a run: give a lib.protocol.Protocol or a lib.results.Run")
+        raise StudyError(f"{reprlib.repr(given)} is not a run: give a lib.protocol.Protocol or a lib.results.Run")
     run = given if isinstance(given, Run) else Run(given, Path(store or results.STORE))
     if run.failure:
         raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.sweep.sweep first")
