@@ -131,8 +131,7 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     given = {"profile": profile, **hub_folder(options, caller)}
     if "--results" in options:
         given["results"] = str((caller / options["--results"]).resolve())
-    above = [place for place in Path(given.get("results", caller)).parents if place.is_file()]
-    if above or ("results" in given and Path(given["results"]).is_file()):
+    if "results" in given and not nearest(given["results"]).is_dir():
         raise UsageError(f"--results {options['--results']}: this is not a folder: give one, or a new name")
     check_names(pairs, chosen, notebooks)
     jobs = []
@@ -149,11 +148,16 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     return Command(verb, profile, workers, scheduler, "--watch" in options, "--html" in options, jobs)
 
 
+def nearest(folder: str) -> Path:
+    """The folder, or the first place above it that is there."""
+    return next(place for place in (Path(folder), *Path(folder).parents) if place.exists())
+
+
 def check_output(folder: str | None) -> None:
     """Raises UsageError if files cannot be written there: a run would end in vain."""
     if not folder:
         return
-    there = next(place for place in (Path(folder), *Path(folder).parents) if place.exists())
+    there = nearest(folder)
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise UsageError(f"-p output {folder}: {there} is not a folder that can be written to: give another")
 

@@ -57,8 +57,9 @@ def reliability(diagrams: pd.DataFrame):
     figure, axes = panels(diagrams["task"].nunique(), sharey=True)
     for ax, (task, some) in zip(axes, diagrams.groupby("task", sort=False), strict=True):
         ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="perfect")
-        kinds = some[some["rows"] >= FEWEST].groupby("prediction", sort=False)
-        for (kind, points), look, colour in zip(kinds, ("o-", "s--"), (GREY, GREEN), strict=True):
+        kinds = some.groupby("prediction", sort=False)
+        for (kind, bins), look, colour in zip(kinds, ("o-", "s--"), (GREY, GREEN), strict=True):
+            points = bins[bins["rows"] >= FEWEST]
             ax.plot(points["confidence"], points["accuracy"], look, color=colour, label=kind)
         ax.set(title=label(task), xlabel="confidence (runs pooled)", xlim=(0, 1), ylim=(0, 1.02))
     axes[0].set_ylabel("accuracy")
