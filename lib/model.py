@@ -1,5 +1,7 @@
 """The classifier: BERT over packed rows, and a decoder; which of its layers are trained."""
 
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -58,6 +60,19 @@ class Encoder(nn.Module):
         dropout = attention.dropout.p if attention.training else 0.0
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=padding.mask, dropout_p=dropout)
         return padding.remove(attended.transpose(1, 2).flatten(2))
+
+    @contextmanager
+    def cast(self):
+        """Inside, for inference: the layers' matrices are in `precision`. Autocast would cast them for every batch."""
+        matrices = [p for p in self.layers.parameters() if p.ndim == 2] if self.precision == "bfloat16" else []
+        exact = [p.data for p in matrices]
+        try:
+            for p in matrices:
+                p.data = p.data.bfloat16()
+            yield
+        finally:
+            for p, data in zip(matrices, exact, strict=True):
+                p.data = data
 
     def forward(self, batch: Batch) -> Tensor:
         """→ hidden_TH, the last hidden state of every token."""

@@ -37,17 +37,18 @@ def frozen_prefix(classifier: Classifier, rows: Rows, numbers, frozen: int) -> P
     """
     if frozen <= 0:
         return None
-    device = next(classifier.parameters()).device
+    device, encoder = next(classifier.parameters()).device, classifier.encoder
     batches = rows.token_batches(numbers, TOKENS[device.type])
     order = np.concatenate(batches)
     starts_N = np.full(len(rows), -1)
     starts_N[order] = np.cumsum(rows.lengths_N[order]) - rows.lengths_N[order]
-    dtype = torch.bfloat16 if classifier.encoder.precision == "bfloat16" else torch.float32
-    hidden_TH = _room(int(rows.lengths_N[order].sum()), classifier.encoder.width, dtype, device)
-    for some in batches:
-        batch = rows.batch(some, device)
-        hidden = classifier.encoder.run_layers(classifier.encoder.embed(batch), batch, 0, frozen)
-        hidden_TH[starts_N[some[0]] :][: len(hidden)] = hidden
+    dtype = torch.bfloat16 if encoder.precision == "bfloat16" else torch.float32
+    hidden_TH = _room(int(rows.lengths_N[order].sum()), encoder.width, dtype, device)
+    with encoder.cast():
+        for some in batches:
+            batch = rows.batch(some, device)
+            hidden = encoder.run_layers(encoder.embed(batch), batch, 0, frozen)
+            hidden_TH[starts_N[some[0]] :][: len(hidden)] = hidden
     return Prefix(rows, starts_N, hidden_TH, frozen)
 
 

@@ -21,12 +21,13 @@ def pool_features(classifier: Classifier, rows: Rows, numbers, prefix: Prefix | 
     place = np.empty(len(rows), np.int64)
     place[numbers] = np.arange(len(numbers))
     features_NF = None
-    for some in rows.token_batches(numbers, TOKENS[device.type]):
-        batch = rows.batch(some, device)
-        features = classifier.features(batch, *(prefix.of(some, device) if prefix else ()))
-        if features_NF is None:
-            features_NF = features.new_empty(len(numbers), features.shape[1])
-        features_NF[torch.from_numpy(place[some]).to(device)] = features
+    with classifier.encoder.cast():
+        for some in rows.token_batches(numbers, TOKENS[device.type]):
+            batch = rows.batch(some, device)
+            features = classifier.features(batch, *(prefix.of(some, device) if prefix else ()))
+            if features_NF is None:
+                features_NF = features.new_empty(len(numbers), features.shape[1])
+            features_NF[torch.from_numpy(place[some]).to(device)] = features
     return features_NF
 
 

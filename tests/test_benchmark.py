@@ -12,7 +12,7 @@ from lib.measurements import MEASUREMENTS
 from lib.measurements.bench import Bench, in_turns, ratio
 from lib.measurements.encoding import floating_point_operations, pad_to
 from lib.measurements.scoring import tiled
-from lib.model import build_classifier
+from lib.model import Encoder, build_classifier
 
 QUICK = (
     "encode",
@@ -21,6 +21,7 @@ QUICK = (
     "full_passes",
     "fine_tuning",
     "later_rounds",
+    "precision",
     "pool_4000",
     "pool_20000",
     "sweep",
@@ -86,8 +87,22 @@ def test_tiled_rows_are_the_rows_again_and_again(bench):
         assert twice.texts[n] == rows.texts[n % 7]
 
 
+def test_bfloat16_that_harms_would_be_seen(bench, monkeypatch):
+    """Other picks and another accuracy, if the encoder went wrong in bfloat16."""
+    run_layers = Encoder.run_layers
+
+    def wrong(encoder, hidden_TH, *rest):
+        return run_layers(encoder, hidden_TH, *rest) * (0.0 if encoder.precision == "bfloat16" else 1.0)
+
+    honest = [result.ratio for result in benchmark.measure("precision", bench)]
+    monkeypatch.setattr(Encoder, "run_layers", wrong)
+    picks, accuracy = benchmark.measure("precision", bench)
+    assert picks.value < 1
+    assert (picks.ratio, accuracy.ratio) != tuple(honest)
+
+
 def test_the_table_is_printed_and_kept(bench, tmp_path, capsys):
-    benchmark.benchmark(bench, ["precision", "later_rounds"], tmp_path)
+    benchmark.benchmark(bench, ["bald_50", "later_rounds"], tmp_path)
     out = capsys.readouterr().out
     table = pd.read_csv(tmp_path / "benchmark.csv")
     text = (tmp_path / "benchmark.md").read_text()

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from transformers import BertModel
 
 from lib import active_learning, sources
 from lib.decoder import MCDropout
-from lib.model import build_classifier, freeze_layers
+from lib.model import Encoder, build_classifier, freeze_layers
+from lib.prefix import frozen_prefix
 from lib.protocol import profile
 from lib.rows import load_tokenizer, tokenise
 from lib.tasks import load_task
+from lib.uncertainty import pool_features
 
 # rows of 3, 4 and 5 tokens, [CLS] and [SEP] included, among longer ones
 TEXTS = ["dull", "never dull", "the story is never dull and the ending is quite warm", "odd slow film", "a " * 40, "."]
@@ -100,6 +103,38 @@ def test_bfloat16_is_float32_but_for_rounding(tiny_protocol, rows):
     hidden_TH = rounded.encoder(batch)
     assert hidden_TH.dtype == torch.float32
     assert 1e-5 < (hidden_TH - exact.encoder(batch)).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@torch.inference_mode()
+def test_weights_cast_once_give_what_autocast_gives_and_come_back(precision, tiny_protocol, rows):
+    batch = rows.batch(range(6))
+    encoder = build_classifier(tiny_protocol(precision=precision), 2).encoder
+    expected, exact = encoder(batch), {name: p.clone() for name, p in encoder.named_parameters()}
+    with encoder.cast():
+        assert encoder.layers[1].output.dense.weight.dtype == getattr(torch, precision)
+        assert torch.equal(encoder(batch), expected)
+    for name, p in encoder.named_parameters():
+        assert p.dtype == torch.float32
+        assert torch.equal(p, exact[name])
+
+
+def test_the_pool_is_encoded_with_weights_cast_once(tiny_protocol, rows, monkeypatch):
+    """The same numbers as with a cast for every batch, for the whole encoder and for its frozen start."""
+    classifier = build_classifier(tiny_protocol(precision="bfloat16"), 2)
+    given, numbers = [], np.array([4, 1, 5, 2])
+    dense = classifier.encoder.layers[0].output.dense
+    dense.register_forward_pre_hook(lambda layer, _: given.append(layer.weight.dtype))
+
+    def both():
+        return pool_features(classifier, rows, numbers), frozen_prefix(classifier, rows, numbers, 2).hidden_TH
+
+    once = both()
+    assert set(given) == {torch.bfloat16}
+    monkeypatch.setattr(Encoder, "cast", lambda encoder: nullcontext())
+    for ours, theirs in zip(once, both(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.float32 in given
 
 
 @torch.no_grad()

@@ -6,7 +6,6 @@ import numpy as np
 
 from lib.measurements.bench import Bench, Result, in_turns, length, peak, ratio, seconds
 from lib.measurements.encoding import pad_to
-from lib.protocol import fastest_precision
 
 
 def bald(bench: Bench, samples: int, goal: str) -> list[Result]:
@@ -115,21 +114,54 @@ def tiled(rows, number: int, times: int):
 
 
 def precision(bench: Bench) -> list[Result]:
-    """Do bfloat16 and float32 pick the same rows, as far as two draws of the masks do?"""
-    if fastest_precision() != "bfloat16":
-        note = "not measured: this processor does not multiply bfloat16"
-        return [Result("top Q in bfloat16 and float32", np.nan, "", "", np.nan, "≥ 1 ×", note=note)]
-    from lib.scoring import draw_masks, overlap, score
+    """Is bfloat16 harmless? The rows it picks after the same training, and the accuracy of training in it.
+
+    Where the processor does not multiply bfloat16, the same roundings are made slowly.
+    """
+    from lib.scoring import overlap
     from lib.training import train
+
+    protocol, rows, classifier = bench.prepared(precision="float32", start=bench.labelled)
+    train(classifier, rows, np.arange(protocol.start), protocol, 0)
+    numbers = np.arange(len(rows))[-bench.rows :]
+    exact, again = (highest(classifier, rows, numbers, protocol, draw) for draw in range(2))
+    classifier.encoder.precision = "bfloat16"
+    rounded = highest(classifier, rows, numbers, protocol, 0)
+    value, floor = overlap(exact, rounded), overlap(exact, again)
+    what = f"share of the top {len(exact)} of {len(numbers)} rows: in bfloat16 and in float32"
+    note = f"after training on {bench.labelled} rows in float32"
+    picks = Result(what, value, "", f"two draws of the masks, {floor:.2f}", value / floor, "≥ 1 ×", note=note)
+    return [picks, *accuracies(bench)]
+
+
+def highest(classifier, rows, numbers, protocol, draw: int) -> set:
+    """The rows with the highest BALD scores, a twentieth of them, with one of the draws of masks."""
+    from lib.scoring import draw_masks, score
     from lib.uncertainty import pool_features
 
-    tops = {}
-    for kind in ("float32", "bfloat16"):
-        protocol, rows, classifier = bench.prepared(precision=kind, start=bench.labelled)
-        train(classifier, rows, np.arange(protocol.start), replace(protocol, precision="float32"), 0)
-        features = pool_features(classifier, rows, np.arange(len(rows))[-bench.rows :])
-        for draw in range(2):
-            masks = draw_masks(classifier, protocol, protocol.samples, "stability", draw)
-            tops[kind, draw] = set(np.argsort(-score(classifier, features, masks, "bald")["score"])[:100].tolist())
-    value, floor = overlap(tops["float32", 0], tops["bfloat16", 0]), overlap(tops["float32", 0], tops["float32", 1])
-    return [Result("top 100 in bfloat16 and float32", value, "share", "two draws of masks", value / floor, "≥ 1 ×")]
+    masks = draw_masks(classifier, protocol, protocol.samples, "stability", draw)
+    scored = score(classifier, pool_features(classifier, rows, numbers), masks, "bald")
+    return set(np.argsort(-scored["score"], kind="stable")[: len(numbers) // 20].tolist())
+
+
+def accuracies(bench: Bench) -> list[Result]:
+    """Trained and evaluated in bfloat16 and in float32, on a third of the labelled rows: three seeds."""
+    from lib.active_learning import prepare
+    from lib.scoring import evaluate
+    from lib.statistics import t_interval
+    from lib.training import train
+
+    found = {"bfloat16": [], "float32": []}
+    for kind, values in found.items():
+        for seed in range(3):
+            protocol = bench.protocol(start=bench.labelled // 3, rounds=0, pool=10**6, precision=kind, seed=seed)
+            task, classifier = prepare(protocol)
+            train(classifier, task.train, np.arange(protocol.start), protocol, 0)
+            validation = np.arange(len(task.validation))[: bench.rows // 2]
+            values.append(evaluate(classifier, task.validation, validation, None, {})[1]["accuracy"])
+    bfloat16, float32 = map(np.array, found.values())
+    low, high = t_interval(bfloat16 - float32)
+    note = f"the difference, {(bfloat16 - float32).mean():+.3f}, lies between {low:+.3f} and {high:+.3f} (95 %, t)"
+    what = f"accuracy in bfloat16 after {bench.labelled // 3} labels, 3 seeds"
+    ratio_ = bfloat16.mean() / float32.mean()
+    return [Result(what, bfloat16.mean(), "", f"in float32, {float32.mean():.3f}", ratio_, "0 in interval", note=note)]
