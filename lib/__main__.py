@@ -119,7 +119,11 @@ def run(command: Command, executed: Path) -> int:
     for done in execute_all(command.jobs, executed, command.workers or os.cpu_count()):
         name, seconds = done.source.stem, f"{done.seconds:.0f} s"
         print(f"{name}: {'failed after ' if done.error else ''}{seconds}", flush=True)
-        failures |= failures_in(done.target)
+        found = {run_: failure for run_, failure in failures_in(done.target).items() if run_ not in failures}
+        for run_, failure in found.items():
+            where = f"run {run_}, round {failure['round']}"
+            print(f"{where}: {failure['error']}; see {failure['file']}", file=sys.stderr)
+        failures |= found
         if done.error:
             errors.append(done.error)
             print(f"{name}: {done.message}; see {os.path.relpath(done.target)}", file=sys.stderr)
@@ -127,8 +131,6 @@ def run(command: Command, executed: Path) -> int:
         from lib.pages import write
 
         print(f"pages: {os.path.relpath(write(executed, {path.name for path, _ in command.jobs}))}", flush=True)
-    for name, failure in failures.items():
-        print(f"run {name}, round {failure['round']}: {failure['error']}; see {failure['file']}", file=sys.stderr)
     if failures:
         print(f"run_all.sh: {len(failures)} runs failed; the notebooks show the others", file=sys.stderr)
     if errors:

@@ -63,4 +63,6 @@ def main(hub: str = "", only: str = "", folder: Path = ROOT / "figures") -> int:
 
 
 if __name__ == "__main__":  # one measurement, in the process that `benchmark` starts for it
+    if len(sys.argv) != 3:
+        sys.exit("use ./run_all.sh benchmark")
     print(json.dumps([asdict(result) for result in measure(sys.argv[1], Bench(**json.loads(sys.argv[2])))]))

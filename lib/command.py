@@ -124,8 +124,10 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     if workers is not None and not workers.isdecimal():
         raise UsageError(f"--workers {workers}: give a whole number, for example --workers 2")
     scheduler = options.get("--scheduler", "")
-    if "--scheduler" in options and not SCHEDULER.fullmatch(scheduler):
-        raise UsageError(f"--scheduler {scheduler}: give its address, for example tcp://10.0.0.1:8786")
+    if "--scheduler" in options:
+        check_address(f"--scheduler {scheduler}", scheduler)
+    elif address := os.environ.get("DASK_SCHEDULER_ADDRESS"):
+        check_address(f"DASK_SCHEDULER_ADDRESS={address}", address)
     if scheduler and workers is not None:
         raise UsageError("--workers is for this machine: leave it out with --scheduler, whose workers are its own")
     given = {"profile": profile, **hub_folder(options, caller)}
@@ -146,6 +148,11 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     verb = "dry-run" if "--dry-run" in options else verb
     workers = None if workers is None else int(workers)
     return Command(verb, profile, workers, scheduler, "--watch" in options, "--html" in options, jobs)
+
+
+def check_address(given: str, address: str) -> None:
+    if not SCHEDULER.fullmatch(address) or int(address.rpartition(":")[2]) > 65535:
+        raise UsageError(f"{given}: give the address of a Dask scheduler, for example tcp://10.0.0.1:8786")
 
 
 def nearest(folder: str) -> Path:

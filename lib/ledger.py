@@ -17,15 +17,19 @@ STATES = ("done", "stale", "partial", "failed", "missing")
 
 @dataclass(frozen=True)
 class Entry:
-    """One run: its state, the reason in one line, and the seconds it will take (None: nothing to estimate from)."""
+    """One run: its state, the reason in one line, and the seconds it will take (None: nothing to estimate from).
+
+    rough: estimated from runs of other tasks or weights.
+    """
 
     run: Run
     state: str
     reason: str
     seconds: float | None
+    rough: bool = False
 
     def __str__(self) -> str:
-        expected = "" if self.state in ("done", "stale") else f", {about(self.seconds)}"
+        expected = "" if self.state in ("done", "stale") else f", {about(self.seconds, self.rough)}"
         return f"{self.state:8}{self.run.name}{expected}{f': {self.reason}' if self.reason else ''}"
 
 
@@ -37,19 +41,19 @@ def ledger(protocols: list[Protocol], store) -> list[Entry]:
 
 def entry(run: Run, stored: "Stored") -> Entry:
     """The state of a run: done, stale, 'partial at round k', failed or missing."""
+    seconds, rough = stored.seconds(run)
     if run.name not in stored.names:
-        return Entry(run, "missing", stored.nearest(run), stored.seconds(run))
+        return Entry(run, "missing", stored.nearest(run), seconds, rough)
     state, rounds = run.state, run.rounds_done
-    share = 1 - rounds / (run.protocol.rounds + 1)
-    seconds = stored.seconds(run)
+    share = 1 if run.done else 1 - rounds / (run.protocol.rounds + 1)  # a damaged run is computed again, whole
     left = None if seconds is None else seconds * share
     if state in ("done", "stale"):
         return Entry(run, state, differing_code(run) if state == "stale" else "", 0.0)
     if state == "failed":
-        return Entry(run, state, f"round {run.failure['round']}: {run.failure['error']}", left)
+        return Entry(run, state, f"round {run.failure['round']}: {run.failure['error']}", left, rough)
     if state == "partial":
-        return Entry(run, state, f"at round {rounds} of {run.protocol.rounds}", left)
-    return Entry(run, state, "begun, no round finished" if run.folder.exists() else "", left)
+        return Entry(run, state, f"at round {rounds} of {run.protocol.rounds}", left, rough)
+    return Entry(run, state, "begun, no round finished" if run.folder.exists() else "", left, rough)
 
 
 def differing_code(run: Run) -> str:
@@ -120,11 +124,12 @@ class Stored:
                 rates[()].append(group[-1])
         return rates
 
-    def seconds(self, run: Run) -> float | None:
-        """What the run will take, by runs of its task and weights or, if there are none, by all that are stored."""
+    def seconds(self, run: Run) -> tuple[float | None, bool]:
+        """What the run will take, by runs of its task and weights; else, which is rough, by all that are stored."""
         identity = run.identity
-        rates = self.rates.get((identity["protocol"]["task"], identity["weights"])) or self.rates.get(())
-        return cost(run.protocol) * sum(rates) / len(rates) if rates else None
+        alike = self.rates.get((identity["protocol"]["task"], identity["weights"]))
+        rates = alike or self.rates.get(())
+        return (cost(run.protocol) * sum(rates) / len(rates) if rates else None), not alike
 
 
 def alike(protocol: dict) -> tuple:
@@ -139,16 +144,19 @@ def decisions(identity: dict) -> dict:
 # ---- telling
 
 
-def about(seconds: float | None) -> str:
-    return "no estimate" if seconds is None else f"about {say_time(seconds)}"
+def about(seconds: float | None, rough: bool) -> str:
+    if seconds is None:
+        return "no estimate"
+    how, why = ("roughly", " (by runs of other tasks or weights)") if rough else ("about", "")
+    return f"{how} {say_time(seconds)}{why}"
 
 
 def summary(entries: list[Entry]) -> str:
     """'12 runs: 8 done, 4 missing; about 3 min of computing left'"""
     counts = Counter(entry.state for entry in entries)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    left = [entry.seconds for entry in entries if entry.state not in ("done", "stale")]
-    known = None if None in left else sum(left)
+    left = [entry for entry in entries if entry.state not in ("done", "stale")]
+    known = None if any(entry.seconds is None for entry in left) else sum(entry.seconds for entry in left)
     return f"{len(entries)} runs{': ' if states else ''}{states}" + (
-        f"; {about(known)} of computing left" if left else ""
+        f"; {about(known, any(entry.rough for entry in left))} of computing left" if left else ""
     )

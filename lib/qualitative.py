@@ -59,6 +59,15 @@ def rank_correlations(table: pd.DataFrame, x: str, y: str, by: list[str]) -> pd.
     return pd.DataFrame(rows, columns=[*by, "rows", "rho"])
 
 
+def readable(protocols: list[Protocol], after: int, examples: int) -> list[Protocol]:
+    """The same protocols: before anything is computed, StudyError if Table 4 cannot be read from them like this."""
+    if after < 0:
+        raise StudyError(f"after={after} is not allowed: give a number of acquisitions, 0 or more")
+    if examples < 1:
+        raise StudyError(f"examples={examples} is not allowed: give a number of rows, 1 or more")
+    return protocols
+
+
 def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, store="") -> pd.DataFrame:
     """The pool of each run that has scores, as scored after `after` acquisitions (or the last scored round before).
 
@@ -66,8 +75,6 @@ def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, 
     second (missing for single sentences), overlap.
     """
     store = store or results.STORE
-    if after < 0:
-        raise StudyError(f"after={after} is not allowed: give a number of acquisitions, 0 or more")
     scored = [protocol for protocol in protocols if protocol.strategy != "random" and protocol.rounds]
     if not scored:
         return pd.DataFrame(columns=["task", "seed", "run", "row", "bald", "class", "overlap"])
@@ -92,9 +99,7 @@ def _texts_of(task: str, rows: pd.Series, texts: Texts) -> pd.DataFrame:
 
 
 def extremes(scored: pd.DataFrame, examples: int) -> pd.DataFrame:
-    """The `examples` lowest and highest BALD scores of each task and class: Table 4. Raises StudyError."""
-    if examples < 1:
-        raise StudyError(f"examples={examples} is not allowed: give a number of rows, 1 or more")
+    """The `examples` lowest and highest BALD scores of each task and class: Table 4."""
     pieces = []
     for _, some in scored.sort_values("bald").groupby(["task", "class"], sort=False):
         pieces += [some.head(examples), some.tail(examples)]

@@ -74,7 +74,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        return self.store / self.name
+        return Path(self.store) / self.name
 
     @property
     def done(self) -> bool:

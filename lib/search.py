@@ -8,11 +8,13 @@ rows. (They are outside U where a task has more than 21,000 training rows; every
 
 import argparse
 import itertools
+import sys
 
 import numpy as np
 import pandas as pd
 import torch
 
+from lib.fields import StudyError
 from lib.model import build_classifier
 from lib.protocol import Protocol
 from lib.scoring import evaluate
@@ -71,4 +73,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except StudyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

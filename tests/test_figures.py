@@ -189,6 +189,14 @@ def test_small_numbers_are_not_rounded_away(value, digits, written):
     assert cells(rendered(figures.markdown(pd.DataFrame({"mean": [value]}), digits=digits))) == [[written]]
 
 
+def test_headings_are_words_and_numbers_stand_to_the_right():
+    table = pd.DataFrame({"task": ["sst2"], "labelled": [10], "half_width": [0.5], "setting": ["a"]})
+    page = rendered(figures.markdown(table))
+    assert [tag.get_text() for tag in page.find_all("th")] == ["task", "rows of T", "half of the interval", "setting"]
+    right = ["right" in str(tag.attrs) for tag in page.find_all("th")]
+    assert right == [False, True, True, False]
+
+
 def test_counts_have_no_decimals_unless_they_are_means():
     table = pd.DataFrame({"pairs": [190.0, 190.0], "near_duplicates": [0.0, 1.5], "mean": [1.0, 2.0]})
     assert cells(rendered(figures.markdown(table))) == [["190", "0.000", "1.000"], ["190", "1.500", "2.000"]]

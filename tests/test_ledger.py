@@ -18,7 +18,7 @@ from lib.ledger import ledger, summary
 from lib.planning import needed
 from lib.protocol import profile
 from lib.results import Run
-from lib.sweep import cost
+from lib.sweep import SweepError, cost, sweep
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -56,6 +56,25 @@ def test_other_rows_other_weights_and_another_schema_are_reasons(tiny_protocol, 
     monkeypatch.setattr("lib.results.sources.weights_fingerprint", lambda encoder: "others")
     monkeypatch.setattr(results, "SCHEMA", "next")
     assert only(protocol, whole).reason.endswith(f": schema {now} → next, other weights")
+
+
+def test_an_estimate_from_other_tasks_is_called_rough(tiny_protocol, whole):
+    protocol = tiny_protocol(task="mnli")
+    entry = only(protocol, whole)
+    assert entry.rough
+    assert not only(tiny_protocol(query=6), whole).rough
+    assert ", roughly " in str(entry)
+    assert summary([entry]).endswith(" (by runs of other tasks or weights) of computing left")
+
+
+def test_a_damaged_run_costs_as_much_as_the_whole_run(tiny_protocol, whole, tmp_path):
+    store = shutil.copytree(whole, tmp_path / "store")
+    (store / Run(tiny_protocol(), store).name / "round-01" / "round.json").write_text("{")
+    with pytest.raises(SweepError):
+        sweep([tiny_protocol()], store)
+    entry = only(tiny_protocol(), store)
+    assert entry.state == "failed"
+    assert entry.seconds == pytest.approx(ledger([tiny_protocol(query=6)], whole)[0].seconds, rel=0.5)
 
 
 def test_a_run_without_a_relative_says_so(tiny_protocol, whole, tmp_path):
@@ -106,7 +125,7 @@ def test_ten_thousand_protocols_are_planned_in_five_seconds(tiny_protocol, whole
     clock = time.process_time()
     entries = ledger(protocols, whole)
     assert time.process_time() - clock < 5
-    assert summary(entries).startswith("10000 runs: 10000 missing; about ")
+    assert summary(entries).startswith("10000 runs: 10000 missing; roughly ")
 
 
 # ---- notebooks

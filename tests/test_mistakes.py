@@ -18,9 +18,10 @@ COMMANDS = {
     "--workers -1": "--workers -1: give a whole number",
     "--workers 1e3": "give a whole number",
     "--scheduler": "--scheduler needs ADDRESS after it",
-    "--scheduler somewhere": "give its address, for example tcp://",
-    "--scheduler tcp://host:": "give its address",
-    "--scheduler http://host:8786": "give its address",
+    "--scheduler somewhere": "give the address of a Dask scheduler, for example tcp://",
+    "--scheduler tcp://host:": "give the address",
+    "--scheduler http://host:8786": "give the address",
+    "--scheduler tcp://host:65536": "give the address",
     "--scheduler host:8786 --workers 2": "--workers is for this machine",
     "--watch": "--watch belongs to status",
     "status --dry-run": "two commands",
@@ -53,6 +54,8 @@ COMMANDS = {
     "--only 02 -p tasks ,": "tasks=',' names nothing",
     "--only 03 -p task sst2": "task 'sst2' is not in profile 'quick'",
     "--only 02,05 -p tasks reviews,editorial": "task 'editorial' is not in profile",
+    "--only 05 -p after -1": "after=-1 is not allowed",
+    "--only 05 -p examples 0": "examples=0 is not allowed",
     "--profile minilm --only 02 --hub tests": "",
 }
 
@@ -73,6 +76,12 @@ def test_a_mistake_in_a_command_is_one_line_and_exit_code_2(command, tmp_path, m
     assert "Traceback" not in err
     assert COMMANDS[command] in err
     assert not list(tmp_path.iterdir()), "nothing is computed, nothing written"
+
+
+def test_a_scheduler_of_the_environment_that_is_no_address_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "http://host")
+    assert runner.main(["check", str(CHECKOUT), "--only", "02"]) == 2
+    assert "DASK_SCHEDULER_ADDRESS=http://host: give the address of a Dask scheduler" in capsys.readouterr().err
 
 
 FIELDS = {

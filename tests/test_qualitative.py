@@ -163,11 +163,12 @@ def test_random_alone_has_no_scored_rows(study):
 
 
 def test_mistakes_are_one_line(study):
-    protocols, _, texts, store = study
+    protocols, *_ = study
     with refused("after=-1", "0 or more"):
-        qualitative.scored_rows(protocols, texts, -1, store)
+        qualitative.readable(protocols, -1, 2)
     with refused("examples=0", "1 or more"):
-        qualitative.extremes(pd.DataFrame(), 0)
+        qualitative.readable(protocols, 5, 0)
+    assert qualitative.readable(protocols, 0, 1) == protocols
 
 
 def test_extremes_are_the_lowest_and_the_highest_scores_of_each_class(study):

@@ -63,6 +63,8 @@ def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataF
         evidence = Evidence(study, task, runs, store, changes)
         fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(evidence.texts.labels)]
         rows += [judge(claim, evidence) for claim in fitting]
+    order = [claim.text for claim in CLAIMS]
+    rows.sort(key=lambda row: order.index(row["claim"]))  # a claim's tasks below each other
     return pd.DataFrame(rows).astype({"paper": float})
 
 

@@ -6,11 +6,27 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from lib.fields import named
 from lib.provenance import ROOT, commit
 
 FIGURES = ROOT / "figures"
+# columns of the code's tables, as a reader should see them; others stay as they are
+HEADINGS = {
+    "labelled": "rows of T",
+    "frozen": "F",
+    "half_width": "half of the interval",
+    "paper": "the paper's",
+    "paper_half_width": "its half of the interval",
+    "width": "width of the interval",
+    "rho": "ρ",
+    "bald": "BALD",
+    "near_duplicates": "near duplicates",
+    "between_draws": "shared by two draws",
+    "with_largest": "shared with the largest S",
+    "samples": "S",
+}
 COUNTS = ("near_duplicates", "pairs")  # columns of counts, which are floats because they are means over runs
 ROUNDING = 1e-12  # smaller differences are errors of rounding, and shown as 0
 
@@ -43,14 +59,16 @@ def markdown(table: pd.DataFrame, digits: int = 3, best: dict[str, str] | None =
     """A Markdown table: rounded numbers, names written out, nothing for what is missing.
 
     Numbers that `digits` decimals would round away have two significant digits; counts that are whole have no decimals.
-    best: column → "max" or "min"; the best value of each task is set in bold. Text of data sets is escaped.
+    best: column → "max" or "min"; the best value of each task is set in bold. Text of data sets is escaped. Columns
+    have their HEADINGS; numbers are set to the right.
     """
     decimals = {column: 0 if _whole(table[column]) else digits for column in table}
     written = pd.DataFrame({column: [_cell(value, decimals[column]) for value in table[column]] for column in table})
     for column, how in (best or {}).items():
         winners = table[column] == table.groupby("task")[column].transform(how)
         written[column] = np.where(winners, "**" + written[column] + "**", written[column])
-    return written.to_markdown(index=False, disable_numparse=True)
+    sides = ["right" if is_numeric_dtype(table[column]) else "left" for column in table]
+    return written.rename(columns=HEADINGS).to_markdown(index=False, disable_numparse=True, colalign=sides)
 
 
 def _whole(column: pd.Series) -> bool:
