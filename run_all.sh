@@ -97,8 +97,8 @@ if [ "${1:-}" != test ]; then
     "$python" -m lib check "$caller" "$@"
 fi
 
+mkdir -p .cache
 if ! is_set_up; then
-    mkdir -p .cache
     exec 9>.cache/setup.lock
     if command -v flock >/dev/null && ! flock --nonblock 9; then
         echo "Waiting for another set-up of this checkout"
