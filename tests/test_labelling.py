@@ -63,6 +63,7 @@ def begun(tmp_path, tiny_encoder):
 # ---- what is read
 
 GOOD = "text,label\na,x\nb,y\n"
+THREE = GOOD + "c,x\n"
 MISTAKES = {
     "no such file": (None, {}, ("mine.csv", "cannot be read", "give the path of a file")),
     "other kind of file": (GOOD, {"name": "mine.xlsx"}, ("must end in .csv or .jsonl",)),
@@ -93,6 +94,8 @@ MISTAKES = {
         {"answers": "", "at_random": 3, "query": 2, "start": 2},
         ("at_random=3", "query=2"),
     ),
+    "no such encoder": (THREE, {"start": 2, "query": 1, "encoder": "./nowhere"}, ("no such folder",)),
+    "rows longer than the encoder's": (THREE, {"start": 2, "query": 1, "max_length": 600}, ("max_length", "512")),
 }
 
 
@@ -102,6 +105,7 @@ def test_what_cannot_be_labelled_is_one_line(what, tmp_path):
     given = {"text_column": "text", "labels": "x,y", "answers": "label", **changes}
     path = tmp_path / given.pop("name", "mine.csv")
     sizes = {"start": given.pop("start", 10), "query": given.pop("query", 20)}
+    sizes |= {name: given.pop(name) for name in ("encoder", "max_length") if name in given}
     at_random = given.pop("at_random", 0)
     if content is not None:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -109,6 +113,15 @@ def test_what_cannot_be_labelled_is_one_line(what, tmp_path):
         rows = read_rows(path, **given)
         labelling.Labelling(rows, labelling.recipe(rows, **sizes), tmp_path / "out", at_random)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("stop_at", "batches", "word"), [(0.0, 1, "stop_at=0.0"), (1.5, 1, "a κ"), (1.0, 0, "batches=0")]
+)
+def test_a_rule_that_cannot_be_followed_is_refused(stop_at, batches, word):
+    agreement.check_rule(1.0, 1)
+    with refused(word):
+        agreement.check_rule(stop_at, batches)
 
 
 def test_rows_are_read_each_text_once_and_what_is_left_out_is_said(tmp_path):

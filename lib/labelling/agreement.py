@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from lib.fields import StudyError
 from lib.figures.looks import COLOURS, dashes, panels, shared_legend
 from lib.labelling.state import Labelling
 
@@ -79,6 +80,14 @@ def say_agreement(labelling: Labelling) -> str:
 
 def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
+
+
+def check_rule(stop_at: float, batches: int) -> None:
+    """Raises StudyError for a κ that no two models can have, or no batch to answer."""
+    if not 0 < stop_at <= 1:
+        raise StudyError(f"stop_at={stop_at} is not allowed: give a κ above 0, up to 1")
+    if batches < 1:
+        raise StudyError(f"batches={batches} is not allowed: give a number of batches, 1 or more")
 
 
 def say_stop(labelling: Labelling, threshold: float) -> str:

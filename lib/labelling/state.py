@@ -52,6 +52,7 @@ class Labelling:
     def __init__(self, rows: OwnRows, protocol: Protocol, folder: Path, at_random: int = 0, answers: str = ""):
         if not 0 <= at_random <= protocol.query:
             raise StudyError(f"at_random={at_random} is not allowed: give 0 to query={protocol.query}")
+        self.theta_0 = build_classifier(protocol, len(rows.labels)).to(device())  # a mistake is said before any answer
         self.rows, self.protocol, self.folder, self.at_random = rows, protocol, Path(folder), at_random
         self.journal = Journal(self.folder / "journal.jsonl", {"columns": list(rows.columns), "answers": answers})
         self.row_of = {key: n for n, key in enumerate(rows.keys)}
@@ -130,10 +131,6 @@ class Labelling:
     def tokenised(self) -> Rows:
         tokenizer = load_tokenizer(self.protocol.encoder)
         return tokenise([(*texts, UNLABELLED) for texts in self.rows.texts], tokenizer, self.protocol.max_length)
-
-    @cached_property
-    def theta_0(self) -> Classifier:
-        return build_classifier(self.protocol, len(self.rows.labels)).to(device())
 
     @property
     def ready(self) -> bool:
