@@ -37,17 +37,31 @@ def benchmark(bench: Bench, names, folder: Path) -> None:
         for row in json.loads(done.stdout.splitlines()[-1]):
             rows.append(row)
             print(line(row), flush=True)
-        table = pd.DataFrame(rows)
         folder.mkdir(parents=True, exist_ok=True)
-        table.to_csv(folder / "benchmark.csv", index=False)
+        pd.DataFrame(rows).to_csv(folder / "benchmark.csv", index=False)
         head = f"{processor()}, {os.cpu_count()} cores; commit {commit()}; medians of {bench.repeats} repeats\n\n"
-        shown = table.assign(value=[f"{row['value']:.3g} {row['unit']}" for row in rows]).drop(columns="unit")
-        text = shown.to_markdown(index=False, floatfmt=".3g").replace(" nan ", "     ")
-        (folder / "benchmark.md").write_text(head + text + "\n", "utf-8")
+        (folder / "benchmark.md").write_text(head + markdown(rows) + "\n", "utf-8")
+
+
+def markdown(rows: list[dict]) -> str:
+    """The rows as a table for a reader: values with their units, nothing for what was not measured."""
+    shown = [
+        {
+            "what": row["what"],
+            "value": "" if np.isnan(row["value"]) else f"{row['value']:.3g} {row['unit']}".strip(),
+            "beside it": row["floor"],
+            "ratio": "" if np.isnan(row["ratio"]) else f"{row['ratio']:.3g} ×",
+            "goal": row["goal"],
+            "peak memory": f"{row['memory']:,.0f} MB",
+            "note": row["note"],
+        }
+        for row in rows
+    ]
+    return pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True)
 
 
 def line(row: dict) -> str:
-    value = row["note"] if np.isnan(row["value"]) else f"{row['value']:.3g} {row['unit']}"
+    value = row["note"] if np.isnan(row["value"]) else f"{row['value']:.3g} {row['unit']}".strip()
     against = "" if np.isnan(row["ratio"]) else f", {row['ratio']:.2f} × {row['floor']}"
     return f"{row['what']}: {value}{against}{' (goal ' + row['goal'] + ')' if row['goal'] else ''}"
 

@@ -1,5 +1,7 @@
 """The benchmark measures what it says, prints every row and keeps it. No test asserts a time."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from helpers import refused
 from lib import __main__ as runner
 from lib import benchmark
 from lib.measurements import MEASUREMENTS
-from lib.measurements.bench import Bench, in_turns, ratio
+from lib.measurements.bench import Bench, Result, in_turns, ratio
 from lib.measurements.encoding import floating_point_operations, pad_to
 from lib.measurements.scoring import tiled
 from lib.model import Encoder, build_classifier
@@ -110,6 +112,16 @@ def test_the_table_is_printed_and_kept(bench, tmp_path, capsys):
         assert what in out
         assert what in text
     assert list(table["memory"] > 10) == [True, True]
+    for value, unit in zip(table["value"], table["unit"], strict=True):
+        assert f"{value:.3g} {unit}" in text
+
+
+def test_what_was_not_measured_is_empty_in_the_table():
+    rows = [asdict(Result("redraw", np.nan, "s", "", np.nan, "≤ 90 s", 2048.4, "not measured: no runs"))]
+    *_, written = benchmark.markdown(rows).splitlines()
+    cells = [cell.strip() for cell in written.strip("|").split("|")]
+    assert cells == ["redraw", "", "", "", "≤ 90 s", "2,048 MB", "not measured: no runs"]
+    assert benchmark.line(rows[0]) == "redraw: not measured: no runs (goal ≤ 90 s)"
 
 
 MISTAKES = {
