@@ -48,7 +48,7 @@ def markdown(rows: list[dict]) -> str:
     shown = [
         {
             "what": row["what"],
-            "value": "" if np.isnan(row["value"]) else f"{row['value']:.3g} {row['unit']}".strip(),
+            "value": "" if np.isnan(row["value"]) else measured(row),
             "beside it": row["floor"],
             "ratio": "" if np.isnan(row["ratio"]) else f"{row['ratio']:.3g} ×",
             "goal": row["goal"],
@@ -60,8 +60,14 @@ def markdown(rows: list[dict]) -> str:
     return pd.DataFrame(shown).to_markdown(index=False, disable_numparse=True)
 
 
+def measured(row: dict) -> str:
+    """Three digits, but no power of ten, and the unit."""
+    value = row["value"]
+    return f"{value:.3g} {row['unit']}".strip() if value < 1000 else f"{value:,.0f} {row['unit']}".strip()
+
+
 def line(row: dict) -> str:
-    value = row["note"] if np.isnan(row["value"]) else f"{row['value']:.3g} {row['unit']}".strip()
+    value = row["note"] if np.isnan(row["value"]) else measured(row)
     against = "" if np.isnan(row["ratio"]) else f", {row['ratio']:.2f} × {row['floor']}"
     return f"{row['what']}: {value}{against}{' (goal ' + row['goal'] + ')' if row['goal'] else ''}"
 

@@ -112,8 +112,15 @@ def test_the_table_is_printed_and_kept(bench, tmp_path, capsys):
         assert what in out
         assert what in text
     assert list(table["memory"] > 10) == [True, True]
-    for value, unit in zip(table["value"], table["unit"], strict=True):
-        assert f"{value:.3g} {unit}" in text
+    for row in table.to_dict("records"):
+        assert benchmark.measured(row) in text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "said"), [(1769.4, "s", "1,769 s"), (0.98, "", "0.98"), (38.06, "rows/s", "38.1 rows/s")]
+)
+def test_values_have_three_digits_and_no_power_of_ten(value, unit, said):
+    assert benchmark.measured({"value": value, "unit": unit}) == said
 
 
 def test_what_was_not_measured_is_empty_in_the_table():

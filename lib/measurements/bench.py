@@ -75,4 +75,4 @@ def ratio(times_RF, over: int = 1) -> float:
 
 
 def length(rows, numbers) -> str:
-    return f"{len(numbers)} rows of {rows.lengths_N[numbers].mean():.0f} tokens"
+    return f"{len(numbers):,} rows of {rows.lengths_N[numbers].mean():.0f} tokens"
