@@ -62,8 +62,8 @@ def markdown(rows: list[dict]) -> str:
 
 def measured(row: dict) -> str:
     """Three digits, but no power of ten, and the unit."""
-    value = row["value"]
-    return f"{value:.3g} {row['unit']}".strip() if value < 1000 else f"{value:,.0f} {row['unit']}".strip()
+    number = f"{row['value']:{'.3g' if row['value'] < 1000 else ',.0f'}}"
+    return f"{number} {row['unit']}".strip()
 
 
 def line(row: dict) -> str:

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lib.cluster import ADDRESS
+
 PROFILES = ("quick", "minilm", "paper")
 OPTIONS = {
     "--profile": "quick|minilm|paper",
@@ -126,8 +128,8 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     scheduler = options.get("--scheduler", "")
     if "--scheduler" in options:
         check_address(f"--scheduler {scheduler}", scheduler)
-    elif address := os.environ.get("DASK_SCHEDULER_ADDRESS"):
-        check_address(f"DASK_SCHEDULER_ADDRESS={address}", address)
+    elif address := os.environ.get(ADDRESS):
+        check_address(f"{ADDRESS}={address}", address)
     if scheduler and workers is not None:
         raise UsageError("--workers is for this machine: leave it out with --scheduler, whose workers are its own")
     given = {"profile": profile, **hub_folder(options, caller)}

@@ -41,19 +41,19 @@ def ledger(protocols: list[Protocol], store) -> list[Entry]:
 
 def entry(run: Run, stored: "Stored") -> Entry:
     """The state of a run: done, stale, 'partial at round k', failed or missing."""
-    seconds, rough = stored.seconds(run)
-    if run.name not in stored.names:
-        return Entry(run, "missing", stored.nearest(run), seconds, rough)
-    state, rounds = run.state, run.rounds_done
-    share = 1 if run.done else 1 - rounds / (run.protocol.rounds + 1)  # a damaged run is computed again, whole
-    left = None if seconds is None else seconds * share
+    state = run.state if run.name in stored.names else "missing"
     if state in ("done", "stale"):
         return Entry(run, state, differing_code(run) if state == "stale" else "", 0.0)
+    rounds = 0 if run.done else run.rounds_done  # a damaged run is computed again, whole
     if state == "failed":
-        return Entry(run, state, f"round {run.failure['round']}: {run.failure['error']}", left, rough)
-    if state == "partial":
-        return Entry(run, state, f"at round {rounds} of {run.protocol.rounds}", left, rough)
-    return Entry(run, state, "begun, no round finished" if run.folder.exists() else "", left, rough)
+        reason = f"round {run.failure['round']}: {run.failure['error']}"
+    elif state == "partial":
+        reason = f"at round {rounds} of {run.protocol.rounds}"
+    else:
+        reason = "begun, no round finished" if run.name in stored.names else stored.nearest(run)
+    seconds, rough = stored.seconds(run)
+    left = None if seconds is None else seconds * (1 - rounds / (run.protocol.rounds + 1))
+    return Entry(run, state, reason, left, rough)
 
 
 def differing_code(run: Run) -> str:
@@ -127,9 +127,9 @@ class Stored:
     def seconds(self, run: Run) -> tuple[float | None, bool]:
         """What the run will take, by runs of its task and weights; else, which is rough, by all that are stored."""
         identity = run.identity
-        alike = self.rates.get((identity["protocol"]["task"], identity["weights"]))
-        rates = alike or self.rates.get(())
-        return (cost(run.protocol) * sum(rates) / len(rates) if rates else None), not alike
+        own = self.rates.get((identity["protocol"]["task"], identity["weights"]))
+        rates = own or self.rates.get(())
+        return (cost(run.protocol) * sum(rates) / len(rates) if rates else None), not own
 
 
 def alike(protocol: dict) -> tuple:

@@ -9,19 +9,18 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from lib.fields import named
+from lib.figures.looks import label
 from lib.provenance import ROOT, commit
 
 FIGURES = ROOT / "figures"
-# columns of the code's tables, as a reader should see them; others stay as they are
+# columns of the code's tables, as a reader should see them; others as on the axes of figures
 HEADINGS = {
     "labelled": "rows of T",
-    "frozen": "F",
     "half_width": "half of the interval",
     "paper": "the paper's",
     "paper_half_width": "its half of the interval",
     "width": "width of the interval",
     "rho": "ρ",
-    "bald": "BALD",
     "near_duplicates": "near duplicates",
     "between_draws": "shared by two draws",
     "with_largest": "shared with the largest S",
@@ -68,7 +67,8 @@ def markdown(table: pd.DataFrame, digits: int = 3, best: dict[str, str] | None =
         winners = table[column] == table.groupby("task")[column].transform(how)
         written[column] = np.where(winners, "**" + written[column] + "**", written[column])
     sides = ["right" if is_numeric_dtype(table[column]) else "left" for column in table]
-    return written.rename(columns=HEADINGS).to_markdown(index=False, disable_numparse=True, colalign=sides)
+    headings = [HEADINGS.get(column, label(column)) for column in table]
+    return written.to_markdown(headers=headings, index=False, disable_numparse=True, colalign=sides)
 
 
 def _whole(column: pd.Series) -> bool:

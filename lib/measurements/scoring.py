@@ -118,30 +118,26 @@ def precision(bench: Bench) -> list[Result]:
 
     Where the processor does not multiply bfloat16, the same roundings are made slowly.
     """
-    from lib.scoring import overlap
+    from lib.scoring import highest_rows, overlap
     from lib.training import train
+    from lib.uncertainty import pool_features
 
-    protocol, rows, classifier = bench.prepared(precision="float32", start=bench.labelled)
+    protocol, rows, classifier = bench.prepared(precision="float32", start=bench.labelled, query=bench.rows // 20)
     train(classifier, rows, np.arange(protocol.start), protocol, 0)
     numbers = np.arange(len(rows))[-bench.rows :]
-    exact, again = (highest(classifier, rows, numbers, protocol, draw) for draw in range(2))
+
+    def top(features_NF, draw: int) -> set:
+        return highest_rows(classifier, features_NF, protocol, draw)[protocol.samples]
+
+    exact_NF = pool_features(classifier, rows, numbers)
     classifier.encoder.precision = "bfloat16"
-    rounded = highest(classifier, rows, numbers, protocol, 0)
-    value, floor = overlap(exact, rounded), overlap(exact, again)
-    what = f"share of the top {len(exact)} of {len(numbers)} rows: in bfloat16 and in float32"
+    rounded_NF = pool_features(classifier, rows, numbers)
+    exact = top(exact_NF, 0)
+    value, floor = overlap(exact, top(rounded_NF, 0)), overlap(exact, top(exact_NF, 1))
+    what = f"share of the top {len(exact)} of {len(numbers):,} rows: in bfloat16 and in float32"
     note = f"after training on {bench.labelled} rows in float32"
     picks = Result(what, value, "", f"two draws of the masks, {floor:.2f}", value / floor, "≥ 1 ×", note=note)
     return [picks, *accuracies(bench)]
-
-
-def highest(classifier, rows, numbers, protocol, draw: int) -> set:
-    """The rows with the highest BALD scores, a twentieth of them, with one of the draws of masks."""
-    from lib.scoring import draw_masks, score
-    from lib.uncertainty import pool_features
-
-    masks = draw_masks(classifier, protocol, protocol.samples, "stability", draw)
-    scored = score(classifier, pool_features(classifier, rows, numbers), masks, "bald")
-    return set(np.argsort(-scored["score"], kind="stable")[: len(numbers) // 20].tolist())
 
 
 def accuracies(bench: Bench) -> list[Result]:
