@@ -3,7 +3,7 @@
 import copy
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -132,14 +132,31 @@ def device() -> torch.device:
 
 @contextmanager
 def settled(protocol: Protocol):
-    """The run's number of threads and, on a GPU, deterministic algorithms; what was before is restored after it."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    """The run's number of threads and, on a GPU, algorithms that give the same bits; restored after it.
+
+    Strict, not a warning: with a warning alone, the backward pass of attention is not deterministic.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(protocol.threads)
-    if torch.cuda.is_available():
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with deterministic() if torch.cuda.is_available() else nullcontext():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def deterministic():
+    """torch's deterministic algorithms or an error, no TensorFloat-32, no filling of new tensors; restored after it."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    chosen, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fills, rounds = torch.utils.deterministic.fill_uninitialized_memory, torch.backends.cudnn.allow_tf32
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it would fill every tensor before it is computed
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(chosen, warn_only=warns)
+        torch.utils.deterministic.fill_uninitialized_memory = fills
+        torch.backends.cudnn.allow_tf32 = rounds

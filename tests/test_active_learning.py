@@ -311,6 +311,37 @@ def test_a_run_waits_for_another_process_that_computes_it(tiny_protocol, tmp_pat
     assert results.Run(protocol, tmp_path).done
 
 
+@pytest.mark.parametrize("before", [(False, False, True, True), (True, True, False, False), (True, False, True, False)])
+def test_on_a_gpu_algorithms_are_deterministic_inside_and_as_they_were_after(before, tiny_protocol, monkeypatch):
+    """Strictly, without TensorFloat-32, without filling new tensors; whatever was chosen before is chosen after."""
+
+    def settings():
+        return (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+            torch.utils.deterministic.fill_uninitialized_memory,
+            torch.backends.cudnn.allow_tf32,
+        )
+
+    def choose(chosen, warns, fills, rounds):
+        torch.use_deterministic_algorithms(chosen, warn_only=warns)
+        torch.utils.deterministic.fill_uninitialized_memory = fills
+        torch.backends.cudnn.allow_tf32 = rounds
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    at_first = settings()
+    choose(*before)
+    try:
+        with pytest.raises(KeyError), settled(tiny_protocol()):
+            assert settings() == (True, False, False, False)
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+            raise KeyError
+        assert settings() == before
+    finally:
+        choose(*at_first)
+
+
 def test_a_run_leaves_threads_and_random_numbers_as_they_were(tiny_protocol, tmp_path):
     threads, numbers = torch.get_num_threads(), torch.get_rng_state()
     run(tiny_protocol(threads=2, rounds=0), tmp_path)
