@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.weightstats import ttost_paired
 
 from lib.fields import StudyError, named, one_of
 from lib.protocol import Protocol
@@ -35,6 +36,17 @@ def t_interval(values, level: float = LEVEL, step: float = 0.0) -> tuple[float, 
         return np.nan, np.nan
     mean, error = values.mean(), deviation(values, step) / np.sqrt(len(values))
     return stats.t.interval(level, len(values) - 1, mean, error) if error else (mean, mean)
+
+
+def equivalence(ours, theirs, margin: float) -> float:
+    """p of two one-sided paired t tests that the mean difference is as large as the margin: small, it is smaller.
+
+    At most 0.025 where the 95 % t interval lies within the margin.
+    """
+    differences = np.asarray(ours, float) - np.asarray(theirs, float)
+    if not np.ptp(differences):
+        return float(abs(differences[0]) >= margin)
+    return float(ttost_paired(ours, theirs, -margin, margin)[0])
 
 
 def deviation(values, step: float = 0.0) -> float:
