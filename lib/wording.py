@@ -149,7 +149,7 @@ def _say_by_chance(measured: pd.DataFrame) -> str:
     left = measured[measured["p by Holm"] <= ALPHA]
     listed = "; ".join(f"{claim} ({named(task)})" for claim, task in zip(left["claim"], left["task"], strict=True))
     return (
-        f"{found} of {tests} intervals exclude zero (a ratio of one), where chance alone would have {chance:.1f} do so; "
+        f"{found} of {tests} intervals exclude zero (ratios: one), where chance alone would have {chance:.1f} do so; "
         f"of those about accuracy, Holm's correction leaves {len(left) or 'none'}{': ' if listed else ''}{listed}."
     )
 
