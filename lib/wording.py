@@ -112,6 +112,22 @@ def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
     return f"{_capital('; '.join(parts))}."
 
 
+def say_fair_draws(table: pd.DataFrame) -> str:
+    """How the gaps between classes that the paper prints for random acquisition compare with those of a fair draw."""
+    parts = []
+    for task, some in table.groupby("task", sort=False):
+        last = some.loc[some["labelled"].idxmax()]
+        parts.append(
+            f"on {named(task)} {last['paper']:.0f} at {last['labelled']} rows, where a fair draw from classes of equal "
+            f"size gives {last['mean']:.1f} ({_share(last['as_even'])} fair draws are as even over all sizes)"
+        )
+    return f"The gap between the classes of the paper's random acquisition is {'; '.join(parts)}."
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.1f} % of" if share >= 0.001 else "fewer than one in a thousand"
+
+
 def _direction(row) -> str:
     if np.isnan(row["low"]):
         return f"{'rises' if row['mean'] > 0 else 'falls' if row['mean'] < 0 else 'does not change'}, {SINGLE},"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lib import wording
 from lib.fields import named
 from lib.model import outline
+from lib.qualitative import papers_random_and_fair_draws
 
 FINITE = st.floats(-1, 1, allow_subnormal=False)
 INTERVALS = st.tuples(FINITE, FINITE, FINITE).map(sorted)
@@ -300,6 +301,13 @@ def test_the_effects_that_chance_alone_would_have_are_counted():
     assert "chance alone would have 1.5 do so" in sentence
     assert "Holm's correction leaves 1: claim 0 (SST-2)." in sentence
     assert "Holm's correction leaves none." in wording.say_claims(ledger.iloc[1:])
+
+
+def test_the_papers_random_gaps_are_said_beside_those_of_a_fair_draw():
+    said = wording.say_fair_draws(papers_random_and_fair_draws())
+    assert "on QNLI 4 at 910 rows, where a fair draw from classes of equal size gives 24.0 (0.3 % of fair draws" in said
+    for text in ("on MNLI 9 at 910 rows", "gives 29.5 (fewer than one in a thousand fair draws are as even"):
+        assert text in said
 
 
 def test_the_calibration_error_is_said_beside_its_floor():
