@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import qualitative, results
 from lib.protocol import Profile, Protocol
-from lib.tasks import Texts, read_texts
+from lib.tasks import TASKS, Texts, read_texts
 
 
 class NoRuns(Exception):
@@ -64,6 +64,14 @@ class Evidence:
     @cached_property
     def counts(self) -> pd.DataFrame:
         return qualitative.class_counts(self.rounds, {self.task: self.texts.labels})
+
+    @cached_property
+    def pool(self) -> pd.Series:
+        """Rows of each class in U, before the first acquisition."""
+        first = self.rounds[(self.rounds["round"] == 0) & (self.rounds["strategy"] == "random")]
+        if "pool_counts" not in first or not len(first):
+            raise NoRuns
+        return pd.Series(first["pool_counts"].iloc[0], index=TASKS[self.task].labels)
 
     @cached_property
     def scored(self) -> pd.DataFrame:
