@@ -196,8 +196,8 @@ def test_features_that_depend_on_their_batch_are_found(tiny_protocol, rows, monk
     protocol = tiny_protocol(task="mnli")
     classifier = trained(protocol, rows)
 
-    features = classifier.features
-    monkeypatch.setattr(classifier, "features", lambda *batch: features(*batch) + features(*batch).mean(0))
+    features = classifier.decoder.features
+    monkeypatch.setattr(classifier.decoder, "features", lambda *batch: features(*batch) + features(*batch).mean(0))
     features_NF = pool_features(classifier, rows, POOL)
     assert examine(classifier, features_NF, rows, POOL, protocol)["encoder_difference"] > 0.1
 
