@@ -145,7 +145,7 @@ def build_classifier(protocol: Protocol, num_labels: int) -> Classifier:
     positions = bert.config.max_position_embeddings
     if protocol.max_length > positions:
         raise StudyError(f"max_length={protocol.max_length} is beyond the encoder's {positions} positions: lower it")
-    encoder = Encoder(bert, protocol.precision)
+    encoder = Encoder(bert, protocol.on_this_machine().precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(protocol.torch_seed("decoder"))
         decoder = DECODERS[protocol.decoder](protocol, encoder.width, num_labels)
