@@ -25,19 +25,19 @@ def run(protocol: Protocol, store=results.STORE) -> pd.DataFrame:
 
     Each round is in the store before the next begins: a run that was killed goes on from its last finished round.
     """
-    record = results.Run(protocol, Path(store))
+    record = results.Run(protocol, Path(store)).settled()
     if not record.done:
-        with settled(protocol):
-            prepared = prepare(protocol)  # a mistake is found before anything is written
+        with settled(record.protocol):
+            prepared = prepare(record.protocol)  # a mistake is found before anything is written
             with record.locked():
                 if not record.done:  # another process may have finished it while this one waited
-                    compute(protocol, record, *prepared)
+                    compute(record.protocol, record, *prepared)
     return results.load("rounds", [protocol], store)
 
 
 def prepare(protocol: Protocol) -> tuple[Task, Classifier]:
     """The rows and θ_0. Raises StudyError if they do not go together with the protocol."""
-    task = load_task(protocol.task, protocol.hub, protocol.encoder, protocol.max_length)
+    task = load_task(protocol.task, protocol.hub, protocol.encoder, protocol.max_length, protocol.rows)
     split_rows(protocol, task)
     classifier = build_classifier(protocol, task.num_labels)
     known = len(classifier.encoder.bert.embeddings.word_embeddings.weight)
@@ -105,8 +105,7 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
 
 def split_rows(protocol: Protocol, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """T = S_start, the first rows, and U. Raises StudyError if the task has too few rows for the protocol."""
-    whole = protocol.strategy == "random" and protocol.random_pool == "train"
-    end = len(task.train) if whole else min(protocol.pool, len(task.train))
+    end = protocol.reach(len(task.train))
     needed = protocol.start + protocol.rounds * protocol.query
     if needed > end:
         raise StudyError(

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lib import provenance
+from lib.fields import one_of
 from lib.protocol import Protocol
-from lib.results import Run, read_json
+from lib.results import SCHEMA, Run, read_json
 from lib.sweep import cost, plan, say_time
 
 NEAREST = 20  # stored runs that a missing one is compared with
+NAMED = 5  # of the definitions that differ
 TIMED = 30  # stored runs from which the seconds of a unit of cost are taken
 STATES = ("done", "stale", "partial", "failed", "missing")
 
@@ -57,13 +58,13 @@ def entry(run: Run, stored: "Stored") -> Entry:
 
 
 def differing_code(run: Run) -> str:
-    """Which modules computed this run in another version."""
-    origin = read_json(run.folder / "provenance.json")
+    """Which functions, classes or constants computed this run in another version."""
+    origin = run.origin
     if not origin:
         return "its provenance.json cannot be read"
-    then, now = origin.get("modules", {}), provenance.modules()
-    changed = [name for name in now if name in then and then[name] != now[name]]
-    return f"code differs: {', '.join(changed) or 'some module'} (computed at {str(origin.get('commit'))[:9]})"
+    first, others = run.other_code[:NAMED], len(run.other_code) - NAMED
+    more = f" and {others} more" if others > 0 else ""
+    return f"code differs: {', '.join(first)}{more} (computed at {str(origin.get('commit'))[:9]})"
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,17 @@ class Stored:
 
 def alike(protocol: dict) -> tuple:
     return tuple(protocol.get(field) for field in ("task", "strategy", "frozen", "seed"))
+
+
+def older(store) -> str:
+    """A line about runs of another version of the store; empty if there are none."""
+    schemas = Counter(said.get("schema") for said in Stored(Path(store)).runs.values() if said.get("schema") != SCHEMA)
+    if not schemas:
+        return ""
+    return (
+        f"{schemas.total()} runs in {store} are of an older version (schema {one_of(sorted(schemas, key=str))}; this one "
+        f"reads {SCHEMA}): they are left alone"
+    )
 
 
 def decisions(identity: dict) -> dict:

@@ -2,7 +2,8 @@
 
     results/<task>-<strategy>-F<frozen>-seed<seed>-<key>/
         protocol.json           what the run is, and the fingerprints that its key is made of
-        provenance.json         code, versions and machine it was computed with, and where its rows and weights lay
+        provenance.json         how it was computed: precision, threads, code, versions, processor; where its rows and
+                                weights lay; the code that computed a round of it again and agreed
         round-00/ … round-09/   round.json, layers.parquet, validation.parquet, timings.json and, if the pool is
                                 scored, pool.parquet and samples.parquet
         DONE                    checksums of all of it, written last
@@ -16,9 +17,8 @@ import io
 import json
 import os
 import shutil
-import sys
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,16 +26,16 @@ import pandas as pd
 import pyarrow.parquet
 from filelock import FileLock
 
-from lib import sources
+from lib import code, sources
 from lib.fields import StudyError
-from lib.protocol import IDENTITY, LOCATIONS, Protocol, digest
-from lib.provenance import ROOT, code_fingerprint, commit, processor, provenance
-from lib.tasks import read_texts
+from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol, digest
+from lib.provenance import ROOT, commit, processor, provenance
+from lib.tasks import rows_fingerprint
 
-__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "code_fingerprint", "commit", "load", "processor", "provenance"]
+__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "precisions", "processor", "provenance"]
 
 STORE = ROOT / "results"
-SCHEMA = 3  # of the store: a run written under another schema is another run
+SCHEMA = 4  # of the store: a run written under another schema is another run
 
 TABLES = ("rounds", "layers", "pool", "samples", "validation", "timings")
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
@@ -59,7 +59,7 @@ class Run:
         return {
             "schema": SCHEMA,
             "protocol": p.canonical(),
-            "rows": read_texts(p.task, p.hub).fingerprint,
+            "rows": rows_fingerprint(p),
             "weights": sources.weights_fingerprint(p.encoder),
         }
 
@@ -86,9 +86,31 @@ class Run:
         if self.failure:
             return "failed"
         if self.done:
-            origin = read_json(self.folder / "provenance.json") or {}
-            return "done" if origin.get("code") == code_fingerprint() else "stale"
+            return "stale" if self.other_code else "done"
         return "partial" if self.rounds_done else "missing"
+
+    @property
+    def origin(self) -> dict:
+        """What computed the run, and how; empty if it has not begun."""
+        return read_json(self.folder / "provenance.json") or {}
+
+    @property
+    def other_code(self) -> list[str]:
+        """Definitions of the code that computed the finished run that are others today; none if it was verified since."""
+        origin = self.origin
+        told = [one.get("definitions") for one in (origin, origin.get("attested", {}))]
+        return min((code.differing(then) for then in told if then), key=len, default=["all of it, as far as is known"])
+
+    def settled(self) -> "Run":
+        """The run in the precision and with the threads in which it was begun; a new one as this machine does it."""
+        begun = {name: self.origin[name] for name in COMPUTING if name in self.origin}
+        return replace(self, protocol=replace(self.protocol, **begun).on_this_machine())
+
+    def attest(self) -> None:
+        """Today's code gives what this finished run holds: it is no longer stale."""
+        attested = {"commit": commit(), "definitions": code.definitions()}
+        with _clear_errors(self.store):
+            _write_json(self.folder / "provenance.json", self.origin | {"attested": attested})
 
     @property
     def rounds_done(self) -> int:
@@ -170,9 +192,9 @@ class Run:
             (self.folder / "failed.json").unlink(missing_ok=True)
             self.check_rounds()
             fields = asdict(self.protocol)
-            locations = {name: fields.pop(name) for name in LOCATIONS}
+            locations, computing = ({name: fields.pop(name) for name in names} for names in (LOCATIONS, COMPUTING))
             _write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
-            _write_json(self.folder / "provenance.json", {**provenance(), "locations": locations})
+            _write_json(self.folder / "provenance.json", {**provenance(), **computing, "locations": locations})
 
     def fail(self, error: str, details: str, session: str) -> Path | None:
         """Keep why the run failed. Returns the file, or None if the store cannot be written."""
@@ -243,6 +265,13 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
+def precisions(protocols: list[Protocol], store="") -> pd.DataFrame:
+    """How the finished ones of these runs were computed: columns task, seed, run, precision."""
+    runs = [run for run in dict.fromkeys(Run(p, Path(store or STORE)) for p in protocols) if run.done]
+    rows = [(run.protocol.task, run.protocol.seed, run.name, run.origin.get("precision", "unknown")) for run in runs]
+    return pd.DataFrame(rows, columns=["task", "seed", "run", "precision"])
+
+
 def _read(table: str, run: Run, folder: str) -> pd.DataFrame:
     if table in ("rounds", "timings"):
         file = f"{folder}/{'round' if table == 'rounds' else table}.json"
@@ -291,9 +320,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-if __name__ == "__main__":
-    from lib.audit import main
-
-    sys.exit(main(sys.argv[1:]))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import qualitative, results
 from lib.protocol import Profile, Protocol
-from lib.tasks import TASKS, Texts, read_texts
+from lib.tasks import TASKS, Texts, texts_of, training_rows
 
 
 class NoRuns(Exception):
@@ -23,7 +23,7 @@ class Evidence:
     task: str
     runs: int
     store: Path
-    changes: dict  # encoder and hub
+    changes: dict  # encoder, hub and rows
 
     def load(self, table: str, protocols: list[Protocol]) -> pd.DataFrame:
         finished = [p for p in protocols if p.task == self.task and results.Run(p, self.store).done]
@@ -37,12 +37,11 @@ class Evidence:
 
     @cached_property
     def texts(self) -> Texts:
-        return read_texts(self.task, self.changes.get("hub") or "")
+        return texts_of(self.main)[self.task]
 
     @cached_property
     def sizes(self) -> pd.DataFrame:
-        rows = {self.task: len(self.texts.train)}
-        return self.load("rounds", self.study.data_sizes(rows, runs=self.runs, **self.changes))
+        return self.load("rounds", self.study.data_sizes(training_rows(self.main), runs=self.runs, **self.changes))
 
     @cached_property
     def main(self) -> list[Protocol]:

@@ -11,7 +11,7 @@ from lib.claims import accuracy, classes, estimates, layers, model
 from lib.claims.claim import LESS, MORE, SAME, SHOWN, Claim
 from lib.claims.evidence import Evidence, NoRuns
 from lib.protocol import Profile
-from lib.tasks import read_texts
+from lib.tasks import training_rows
 
 CLAIMS = accuracy.CLAIMS + layers.CLAIMS + classes.CLAIMS + model.CLAIMS
 
@@ -83,8 +83,8 @@ def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataF
 def runs_of(study: Profile, *, tasks="", runs=0, store="", **changes) -> list[str]:
     """Names of the runs in the store that the ledger may rest on."""
     store = Path(store or results.STORE)
-    rows = {task: len(read_texts(task, changes.get("hub") or "").train) for task in study.choose(tasks)}
     protocols = study.grid(tasks=tasks, runs=runs, strategies="bald,random", **changes)
+    rows = training_rows(protocols)
     protocols += study.grid(tasks=tasks, runs=runs, frozen=study.frozen, **changes)
     protocols += study.data_sizes(rows, runs=runs, **changes)
     for setting in study.open_questions(tasks=tasks, runs=runs, **changes).values():
