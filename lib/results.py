@@ -32,7 +32,7 @@ from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol, digest
 from lib.provenance import ROOT, commit, processor, provenance
 from lib.tasks import rows_fingerprint
 
-__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "precisions", "processor", "provenance"]
+__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "processor", "provenance"]
 
 STORE = ROOT / "results"
 SCHEMA = 4  # of the store: a run written under another schema is another run
@@ -96,7 +96,7 @@ class Run:
 
     @property
     def other_code(self) -> list[str]:
-        """Definitions of the code that computed the finished run that are others today; none if it was verified since."""
+        """Definitions that computed the finished run and are others today; none if today's code has verified it."""
         origin = self.origin
         told = [one.get("definitions") for one in (origin, origin.get("attested", {}))]
         return min((code.differing(then) for then in told if then), key=len, default=["all of it, as far as is known"])
@@ -238,10 +238,10 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     """One tidy table of the finished rounds of these runs, from the store alone.
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
-    layer), "pool" (a row a round and pool row: score, BALD, entropy, prediction), "samples" (the sampled probabilities
-    and the features of the pool rows worth showing, see lib.scoring.sampled_rows), "validation" or "timings". `columns`
-    are fields of Protocol that are put in front, after `run`. store: a folder; empty: results/ of the checkout. Every
-    file is checked against its checksum.
+    layer), both with the precision in which the run was computed; "pool" (a row a round and pool row: score, BALD,
+    entropy, prediction), "samples" (the sampled probabilities and the features of the pool rows worth showing, see
+    lib.scoring.sampled_rows), "validation" or "timings". `columns` are fields of Protocol that are put in front, after
+    `run`. store: a folder; empty: results/ of the checkout. Every file is checked against its checksum.
 
     A run whose last attempt failed is left out: `lib.sweep.sweep` has said so. Raises StudyError if another run is not
     in the store, DamagedRun if a file was altered.
@@ -256,6 +256,8 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
         if not run.done:
             raise StudyError(f"run {run.name} is {run.state} in {store}: compute it with lib.sweep.sweep first")
         fields = {column: getattr(run.protocol, column) for column in columns}
+        if table in ("rounds", "layers"):
+            fields["precision"] = run.origin.get("precision", "unknown")
         for folder in sorted({Path(file).parent.name for file in run.checksums if "/" in file}):
             frame = _read(table, run, folder).drop(columns="round", errors="ignore")
             front = {"run": run.name, **fields, "round": int(folder.removeprefix("round-"))}
@@ -263,13 +265,6 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
             frames.append(frame)
     frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def precisions(protocols: list[Protocol], store="") -> pd.DataFrame:
-    """How the finished ones of these runs were computed: columns task, seed, run, precision."""
-    runs = [run for run in dict.fromkeys(Run(p, Path(store or STORE)) for p in protocols) if run.done]
-    rows = [(run.protocol.task, run.protocol.seed, run.name, run.origin.get("precision", "unknown")) for run in runs]
-    return pd.DataFrame(rows, columns=["task", "seed", "run", "precision"])
 
 
 def _read(table: str, run: Run, folder: str) -> pd.DataFrame:

@@ -62,7 +62,7 @@ class Evidence:
 
     @cached_property
     def counts(self) -> pd.DataFrame:
-        return qualitative.class_counts(self.rounds, {self.task: self.texts.labels})
+        return qualitative.class_counts(self.rounds, {self.task: TASKS[self.task].labels})
 
     @cached_property
     def pool(self) -> pd.Series:

@@ -11,7 +11,7 @@ from lib.claims import accuracy, classes, estimates, layers, model
 from lib.claims.claim import LESS, MORE, SAME, SHOWN, Claim
 from lib.claims.evidence import Evidence, NoRuns
 from lib.protocol import Profile
-from lib.tasks import training_rows
+from lib.tasks import TASKS, training_rows
 
 CLAIMS = accuracy.CLAIMS + layers.CLAIMS + classes.CLAIMS + model.CLAIMS
 
@@ -71,7 +71,7 @@ def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataF
     rows = []
     for task in study.choose(tasks):
         evidence = Evidence(study, task, runs, store, changes)
-        fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(evidence.texts.labels)]
+        fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(TASKS[task].labels)]
         rows += [judge(claim, evidence) for claim in fitting]
     order = [claim.text for claim in CLAIMS]
     rows.sort(key=lambda row: order.index(row["claim"]))  # a claim's tasks below each other
