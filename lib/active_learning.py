@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from lib import results, scoring, uncertainty
+from lib.baseline import Baseline
 from lib.fields import StudyError
 from lib.model import Classifier, build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
@@ -55,6 +56,7 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
     labelled, pool = split_rows(protocol, task)
     evaluated = np.arange(len(task.validation))[: protocol.validation_rows or None]
     record.begin()
+    baseline = Baseline(theta_0, task, evaluated)
     validation_prefix = frozen_prefix(theta_0, task.validation, evaluated, protocol.frozen)
     whole_prefix = None  # of all rows that will be scored; a run that scores none needs its labelled rows alone
     if protocol.scores:
@@ -75,6 +77,8 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
             masks = scoring.round_masks(classifier, protocol, round_)
             validation, metrics = scoring.evaluate(classifier, task.validation, evaluated, validation_prefix, masks)
             clock("evaluation")
+            baseline_metrics = baseline.measure(labelled)
+            clock("baseline")
             features_NF, picked, scores, health, examined = None, [], {}, {}, {}
             if protocol.scores and round_ < protocol.rounds:
                 features_NF = uncertainty.pool_features(classifier, task.train, pool, whole_prefix)
@@ -91,8 +95,10 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
                 "class_counts": np.bincount(task.train.labels_N[labelled], minlength=task.num_labels).tolist(),
                 "pool_counts": np.bincount(task.train.labels_N[pool], minlength=task.num_labels).tolist(),
                 **metrics,
+                "baseline": baseline_metrics,
                 "training_loss": float(np.mean(losses[-len(losses) // protocol.epochs :])),
                 "health": health,
+                "lengths": scoring.lengths(task.train, pool, picked, scores),
                 "examined": examined,
                 "picked": [int(row) for row in picked],
             }

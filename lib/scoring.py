@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import spearmanr
 from torch.nn import functional as F
 
 from lib import acquisition, uncertainty
@@ -105,6 +106,20 @@ def acquire(classifier: Classifier, features_NF, masks, pool, protocol: Protocol
     shown = worth_showing(scored["score"], picks, protocol.query)
     samples = sampled_rows(pool[shown], log_probs_of(shown), features_NF[torch.from_numpy(shown)])
     return pool[picks], {"pool": table, "samples": samples}, health
+
+
+def lengths(rows: Rows, pool, picked, scores: dict[str, pd.DataFrame]) -> dict[str, float]:
+    """Does the strategy prefer long rows? Mean tokens of a row of the pool and of the picks, cut rows as they are cut.
+
+    With scores also `rho`, Spearman's correlation of a row's score with its tokens. Empty where nothing is picked.
+    """
+    if not len(picked):
+        return {}
+    found = {"pool": float(rows.lengths_N[pool].mean()), "picked": float(rows.lengths_N[picked].mean())}
+    if scores:
+        pair = scores["pool"]["score"].to_numpy(), rows.lengths_N[pool]
+        found["rho"] = float(spearmanr(*pair).statistic) if all(map(np.ptp, pair)) else 0.0
+    return found
 
 
 def worth_showing(scores_N, picks, query: int) -> np.ndarray:
