@@ -176,9 +176,14 @@ def compute(command: Command, needed: list) -> None:
     from lib.sweep import plan as plan_runs
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}
-    stale = sum(run.state == "stale" for run in runs.values())
+    stale = [run for run in runs.values() if run.state == "stale"]
     if stale:
-        print(f"{stale} runs in the store were computed by other code: --dry-run says by which", flush=True)
+        again = (
+            "they are computed again" if command.recompute else "--dry-run says by which, --recompute computes again"
+        )
+        print(f"{len(stale)} runs in the store were computed by other code: {again}", flush=True)
+    for run in stale if command.recompute else ():
+        run.discard()
     missing = sorted((run for run in runs.values() if not run.done), key=lambda run: cost(run.protocol), reverse=True)
     with workers(command, bool(missing)):
         mistakes = dict.fromkeys(outcome.error for outcome in follow(missing) if outcome.mistake)
