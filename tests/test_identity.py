@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -15,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from lib import __main__ as runner
 from lib import active_learning, audit, code, results
 from lib.active_learning import run
-from lib.command import plan
+from lib.command import UsageError, plan
 from lib.ledger import ledger
 from lib.protocol import profile
 from lib.results import Run, load
@@ -228,6 +229,21 @@ def test_recompute_computes_stale_runs_again_and_no_others(recompute, store, tin
     assert audit.check(store) == []
     same = {name for name in before if not name.endswith(("timings.json", "provenance.json"))}
     assert {name: after[name][0] for name in same} == {name: before[name][0] for name in same}
+
+
+def test_stale_runs_stay_if_their_rows_are_not_there_to_compute_them_again(store, tiny_protocol, tmp_path, monkeypatch):
+    now = code.definitions()
+    monkeypatch.setattr(code, "definitions", lambda: now | {"take_steps": "another"})
+    before = everything(store)
+    elsewhere = replace(tiny_protocol(rounds=1), hub=str(tmp_path / "nowhere"))
+    fingerprint = Run(tiny_protocol(rounds=1), store).identity[
+        "rows"
+    ]  # as that of listed rows, which need not be there
+    monkeypatch.setattr("lib.results.rows_fingerprint", lambda protocol: fingerprint)
+    command = plan(["--workers", "1", "--recompute"], ROOT, {Path("01_one.ipynb"): {"results": ""}})
+    with pytest.raises(UsageError, match="has no folder 'glue'"):
+        runner.compute(command, [(Path("01_one.ipynb"), [elsewhere], store)])
+    assert everything(store) == before
 
 
 def test_verify_of_a_run_that_is_done_writes_nothing(store, tiny_protocol):
