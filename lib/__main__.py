@@ -172,14 +172,25 @@ def compute(command: Command, needed: list) -> None:
 
     What fails for another reason is in the store, and the notebooks say it.
     """
+    from lib.fields import StudyError
     from lib.sweep import cost, follow
     from lib.sweep import plan as plan_runs
+    from lib.tasks import texts_of
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}
-    stale = sum(run.state == "stale" for run in runs.values())
+    stale = [run for run in runs.values() if run.state == "stale"]
     if stale:
-        print(f"{stale} runs in the store were computed by other code: --dry-run says by which", flush=True)
-    missing = sorted((run for run in runs.values() if not run.done), key=lambda run: cost(run.protocol), reverse=True)
+        what = "they are computed again" if command.recompute else "--dry-run says by which, --recompute computes again"
+        print(f"{len(stale)} runs in the store were computed by other code: {what}", flush=True)
+    again = stale if command.recompute else []
+    missing = [*(run for run in runs.values() if not run.done), *again]
+    try:
+        texts_of([run.protocol for run in missing])  # their names needed no rows; that some are not there is said once
+    except StudyError as error:
+        raise UsageError(error) from error
+    for run in again:
+        run.discard()
+    missing.sort(key=lambda run: cost(run.protocol), reverse=True)
     with workers(command, bool(missing)):
         mistakes = dict.fromkeys(outcome.error for outcome in follow(missing) if outcome.mistake)
     if mistakes:

@@ -26,12 +26,14 @@ def run(protocol: Protocol, store=results.STORE) -> pd.DataFrame:
 
     Each round is in the store before the next begins: a run that was killed goes on from its last finished round.
     """
-    record = results.Run(protocol, Path(store)).settled()
-    if not record.done:
+    record = results.Run(protocol, Path(store))
+    while not record.done:
+        record = record.settled()
         with settled(record.protocol):
             prepared = prepare(record.protocol)  # a mistake is found before anything is written
             with record.locked():
-                if not record.done:  # another process may have finished it while this one waited
+                # another process may have finished it while this one waited, or begun it in another precision
+                if not record.done and record.settled() == record:
                     compute(record.protocol, record, *prepared)
     return results.load("rounds", [protocol], store)
 

@@ -20,6 +20,7 @@ OPTIONS = {
     "--results": "FOLDER",
     "--scheduler": "ADDRESS",
     "--html": "",
+    "--recompute": "",
     "--dry-run": "",
     "--watch": "",
 }
@@ -52,6 +53,8 @@ The first call sets up what they need: in .venv, or in the active environment if
   --scheduler ADDR   a Dask scheduler whose workers compute the runs, as DASK_SCHEDULER_ADDRESS does
   --results FOLDER   where finished runs are looked for and kept (default: results)
   --html             then write the executed notebooks as pages that need no network: executed/<profile>/html/
+  --recompute        compute runs again that are stale: finished by code that differs in what decides numbers. Without,
+                     they are shown as they are; `verify` makes those done that today's code gives, too
   --dry-run          compute nothing; say of every run whether it is done, why not, and what it will cost
   --watch            with status: say it again whenever it changes, until all is done
   --help             print this
@@ -114,6 +117,7 @@ class Command:
     scheduler: str  # address of a Dask scheduler; empty: none
     watch: bool  # status, again and again
     html: bool  # write pages after the run
+    recompute: bool  # also what other code computed
     jobs: list[tuple[Path, dict]]  # notebook, parameter → value
 
 
@@ -125,6 +129,8 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         raise UsageError("--watch belongs to status: ./run_all.sh status --watch")
     if "--dry-run" in options and verb == "status":
         raise UsageError("--dry-run and status are two commands: choose one of them")
+    if "--recompute" in options and (verb == "status" or "--dry-run" in options):
+        raise UsageError("--recompute belongs to a run, which computes: leave out status and --dry-run")
     if "--html" in options and (verb == "status" or "--dry-run" in options):
         raise UsageError("--html belongs to a run, which makes what the pages show: leave out status and --dry-run")
     chosen = choose(notebooks, options.get("--only"))
@@ -159,7 +165,8 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         jobs.append((path, values))
     verb = "dry-run" if "--dry-run" in options else verb
     workers = None if workers is None else int(workers)
-    return Command(verb, profile, workers, scheduler, "--watch" in options, "--html" in options, jobs)
+    flags = {name: f"--{name}" in options for name in ("watch", "html", "recompute")}
+    return Command(verb=verb, profile=profile, workers=workers, scheduler=scheduler, jobs=jobs, **flags)
 
 
 def check_address(given: str, address: str) -> None:

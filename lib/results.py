@@ -17,6 +17,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -106,6 +107,11 @@ class Run:
         begun = {name: self.origin[name] for name in COMPUTING if name in self.origin}
         return replace(self, protocol=replace(self.protocol, **begun).on_this_machine())
 
+    def discard(self) -> None:
+        """Give the run up, whole, so that it is computed again from its first round."""
+        with self.locked(), _clear_errors(self.store), tempfile.TemporaryDirectory(dir=self.store) as scratch:
+            self.folder.rename(Path(scratch) / self.name)
+
     def attest(self) -> None:
         """Today's code gives what this finished run holds: it is no longer stale."""
         attested = {"commit": commit(), "definitions": code.definitions()}
@@ -194,7 +200,10 @@ class Run:
             fields = asdict(self.protocol)
             locations, computing = ({name: fields.pop(name) for name in names} for names in (LOCATIONS, COMPUTING))
             _write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
-            _write_json(self.folder / "provenance.json", {**provenance(), **computing, "locations": locations})
+            origin = {**provenance(), **computing, "locations": locations}
+            if self.rounds_done and self.other_code:  # what other code began stays its own
+                origin |= {name: self.origin.get(name) for name in ("commit", "code", "definitions")}
+            _write_json(self.folder / "provenance.json", origin)
 
     def fail(self, error: str, details: str, session: str) -> Path | None:
         """Keep why the run failed. Returns the file, or None if the store cannot be written."""

@@ -40,9 +40,12 @@ def pinned(task: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 def places(wanted_N: np.ndarray, there_M: np.ndarray) -> np.ndarray:
     """places_N: where each wanted hash is found first, -1 if nowhere. Rows of one hash are the same row."""
-    order = np.argsort(there_M, kind="stable")
-    ranks_N = np.searchsorted(there_M[order], wanted_N).clip(max=len(there_M) - 1)
-    return np.where(there_M[order][ranks_N] == wanted_N, order[ranks_N], -1)
+    hashes, first = np.unique(there_M, return_index=True)
+    ranks_N = np.searchsorted(hashes, wanted_N)
+    found_N = np.isin(wanted_N, hashes)
+    places_N = np.full(len(wanted_N), -1)
+    places_N[found_N] = first[ranks_N[found_N]]
+    return places_N
 
 
 def select(task: str, splits: list[list[tuple]], labels: tuple[str, ...], where: str) -> list[list[tuple]]:
