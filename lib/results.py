@@ -1,4 +1,6 @@
-"""The store of runs: one folder a run, one folder a finished round, small parquet and json files.
+"""The runs: those of the live store, which this module writes, and those of published studies, found alike.
+
+The live store has one folder a run, one folder a finished round, small parquet and json files.
 
     results/<task>-<strategy>-F<frozen>-seed<seed>-<key>/
         protocol.json           what the run is, and the fingerprints that its key is made of
@@ -8,13 +10,13 @@
         DONE                    checksums of all of it, written last
         failed.json             why the last attempt ended, if it failed; never beside a sound DONE
 
-A round's folder is written under another name, flushed to disk and renamed: it is there whole, or not at all.
+A round's folder is written under another name, flushed to disk and renamed: it is there whole, or not at all. A run
+that is finished in the live store is read from there, and else from a published study (lib.published) if one has it.
 """
 
 import hashlib
 import io
 import json
-import os
 import shutil
 import sys
 from contextlib import contextmanager
@@ -22,12 +24,14 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet
 from filelock import FileLock
 
-from lib import sources
+from lib import published, sources
 from lib.fields import StudyError
+from lib.files import flush, read_json, write_json
 from lib.protocol import IDENTITY, LOCATIONS, Protocol, digest
 from lib.provenance import ROOT, code_fingerprint, commit, processor, provenance
 from lib.tasks import read_texts
@@ -77,8 +81,24 @@ class Run:
         return Path(self.store) / self.name
 
     @property
-    def done(self) -> bool:
+    def live(self) -> bool:
+        """Whether the run is finished in the live store."""
         return (self.folder / "DONE").exists()
+
+    @property
+    def study(self) -> published.Study | None:
+        """The published study that the run is read from: none if it is finished in the live store."""
+        return None if self.live else published.find(self.name)
+
+    @property
+    def done(self) -> bool:
+        return self.live or self.study is not None
+
+    @property
+    def origin(self) -> dict:
+        """What computed the run, and where its rows and weights lay; empty if that cannot be read."""
+        study = self.study
+        return study.runs[self.name]["provenance"] if study else read_json(self.folder / "provenance.json") or {}
 
     @property
     def state(self) -> str:
@@ -86,8 +106,7 @@ class Run:
         if self.failure:
             return "failed"
         if self.done:
-            origin = read_json(self.folder / "provenance.json") or {}
-            return "done" if origin.get("code") == code_fingerprint() else "stale"
+            return "done" if self.origin.get("code") == code_fingerprint() else "stale"
         return "partial" if self.rounds_done else "missing"
 
     @property
@@ -97,8 +116,12 @@ class Run:
 
     @property
     def failure(self) -> dict | None:
-        """`round`, `error` (one line), `session` and `traceback` of the last attempt, if it failed."""
-        return read_json(self.folder / "failed.json")
+        """`round`, `error` (one line), `session` and `traceback` of the last attempt, if it failed.
+
+        None if it is published: what failed is not needed.
+        """
+        failure = read_json(self.folder / "failed.json")
+        return None if failure and self.study else failure
 
     def read_round(self, round_: int) -> dict | None:
         """The record of a finished round; None if there is none. Raises DamagedRun."""
@@ -136,9 +159,21 @@ class Run:
         return content
 
     def check(self) -> None:
-        """Raises DamagedRun if a file of the finished run is gone or altered."""
+        """Raises DamagedRun or DamagedStudy if a file of the finished run is gone or altered."""
+        if study := self.study:
+            study.check()
+            return
         for file in self.checksums:
             self.read_bytes(file)
+
+    def table(self, kind: str) -> pd.DataFrame:
+        """One of TABLES, all rounds of the finished run, with the column `round`; empty if it has none of it."""
+        if study := self.study:
+            return study.table(kind, self.name)
+        folders = sorted({Path(file).parent.name for file in self.checksums if "/" in file})
+        rounds = [_read(kind, self, folder).assign(round=int(folder.removeprefix("round-"))) for folder in folders]
+        rounds = [frame for frame in rounds if len(frame)]
+        return pd.concat(rounds, ignore_index=True) if rounds else pd.DataFrame()
 
     @contextmanager
     def locked(self):
@@ -171,8 +206,8 @@ class Run:
             self.check_rounds()
             fields = asdict(self.protocol)
             locations = {name: fields.pop(name) for name in LOCATIONS}
-            _write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
-            _write_json(self.folder / "provenance.json", {**provenance(), "locations": locations})
+            write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
+            write_json(self.folder / "provenance.json", {**provenance(), "locations": locations})
 
     def fail(self, error: str, details: str, session: str) -> Path | None:
         """Keep why the run failed. Returns the file, or None if the store cannot be written."""
@@ -180,7 +215,7 @@ class Run:
         record = {"round": self.rounds_done, "error": error, "session": session, "traceback": details.splitlines()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_json(path, record)
+            write_json(path, record)
         except OSError:
             return None
         return path
@@ -192,14 +227,14 @@ class Run:
         with _clear_errors(self.store):
             try:
                 scratch.mkdir()
-                _write_json(scratch / "round.json", record)
-                _write_json(scratch / "timings.json", timings)
+                write_json(scratch / "round.json", record)
+                write_json(scratch / "timings.json", timings)
                 for name, table in tables.items():
                     table.to_parquet(scratch / f"{name}.parquet", index=False)
-                    _flush(scratch / f"{name}.parquet")
-                _flush(scratch)
+                    flush(scratch / f"{name}.parquet")
+                flush(scratch)
                 scratch.rename(final)
-                _flush(self.folder)
+                flush(self.folder)
             except OSError:
                 shutil.rmtree(scratch, ignore_errors=True)
                 raise
@@ -209,20 +244,21 @@ class Run:
         files = sorted(f for f in self.folder.rglob("*") if f.suffix in (".json", ".parquet"))
         checksums = {str(f.relative_to(self.folder)): sources.file_sha256(f) for f in files if f.name not in UNSUMMED}
         with _clear_errors(self.store):
-            _write_json(self.folder / "DONE", checksums)
+            write_json(self.folder / "DONE", checksums)
 
 
 def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> pd.DataFrame:
-    """One tidy table of the finished rounds of these runs, from the store alone.
+    """One tidy table of the finished rounds of these runs, from the store or a published study.
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
     layer), "pool" (a row a round and pool row: score, BALD, entropy, prediction), "samples" (the sampled probabilities
-    and the features of the pool rows worth showing, see lib.scoring.sampled_rows), "validation" or "timings". `columns`
-    are fields of Protocol that are put in front, after `run`. store: a folder; empty: results/ of the checkout. Every
-    file is checked against its checksum.
+    and the features of the pool rows worth showing, see lib.scoring.sampled_rows), "validation" (a row a round and
+    validation row: label, prediction, and in which rounds there are any, probabilities) or "timings". `columns` are
+    fields of Protocol that are put in front, after `run`. store: a folder; empty: results/ of the checkout. Every file
+    is checked against its checksum. What a published study leaves out of a run is not there (see lib.packing).
 
     A run whose last attempt failed is left out: `lib.sweep.sweep` has said so. Raises StudyError if another run is not
-    in the store, DamagedRun if a file was altered.
+    finished, DamagedRun or DamagedStudy if a file was altered.
     """
     if table not in TABLES:
         raise StudyError(f"table={table!r} is not known: choose one of {', '.join(TABLES)}")
@@ -233,13 +269,10 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
             continue
         if not run.done:
             raise StudyError(f"run {run.name} is {run.state} in {store}: compute it with lib.sweep.sweep first")
-        fields = {column: getattr(run.protocol, column) for column in columns}
-        for folder in sorted({Path(file).parent.name for file in run.checksums if "/" in file}):
-            frame = _read(table, run, folder).drop(columns="round", errors="ignore")
-            front = {"run": run.name, **fields, "round": int(folder.removeprefix("round-"))}
-            frame = pd.DataFrame(front, index=frame.index).join(frame)
-            frames.append(frame)
-    frames = [frame for frame in frames if len(frame)]
+        front = {"run": run.name, **{column: getattr(run.protocol, column) for column in columns}}
+        frame = run.table(table)
+        if len(frame):
+            frames.append(pd.DataFrame({**front, "round": frame["round"], **frame}))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -251,16 +284,11 @@ def _read(table: str, run: Run, folder: str) -> pd.DataFrame:
         except ValueError as error:
             raise run.damaged(run.folder / file) from error
     file = f"{folder}/{table}.parquet"
-    return pd.read_parquet(io.BytesIO(run.read_bytes(file))) if file in run.checksums else pd.DataFrame()
-
-
-def read_json(path: Path) -> dict | None:
-    """The object in a file; None if the file is not there, not readable or holds something else."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
+    frame = pd.read_parquet(io.BytesIO(run.read_bytes(file))) if file in run.checksums else pd.DataFrame()
+    if table == "validation":
+        log_probs_NC = frame.filter(regex="^log_prob_").to_numpy()
+        frame["prediction"] = log_probs_NC.argmax(1).astype(np.int8)
+    return frame
 
 
 @contextmanager
@@ -272,25 +300,6 @@ def _clear_errors(store: Path):
             f"cannot write to the results folder {store} ({error.strerror or error}): free space there, make it "
             "writable or give another folder; finished rounds are kept"
         ) from error
-
-
-def _write_json(path: Path, content) -> None:
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        scratch.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-        _flush(scratch)
-        scratch.rename(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 if __name__ == "__main__":

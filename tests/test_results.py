@@ -62,9 +62,9 @@ def test_a_disk_that_is_full_at_the_last_word_does_not_lose_the_rounds(tiny_prot
             raise OSError(errno.ENOSPC, "No space left on device")
         write_json(path, content)
 
-    write_json = results._write_json
+    write_json = results.write_json
     with monkeypatch.context() as patch, refused(str(partial), "No space left on device"):
-        patch.setattr(results, "_write_json", write)
+        patch.setattr(results, "write_json", write)
         run(tiny_protocol(), partial)
     assert not Run(tiny_protocol(), partial).done
     monkeypatch.setattr("lib.active_learning.train", None)  # no round is computed again
