@@ -11,6 +11,7 @@ from lib.protocol import Profile, Protocol, digest
 from lib.published import pack
 from lib.results import TABLES, Run
 
+SHOWN = 5  # the round whose scores are read: `after` of notebook 05, and of the ledger of claims
 NOISE = "unguarded_bald"  # notebook 06 reads its scores of all rounds
 LEFT_OUT = (
     "scores of the pool: all rounds are kept of each task's BALD run as the profile has it with seed 0, and of runs "
@@ -24,10 +25,10 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class Scope:
-    """What is kept of the runs of a profile. shown: the round whose scores notebook 05 reads."""
+    """What is kept of the runs of a profile. shown: the round whose scores are read."""
 
     study: Profile
-    shown: int
+    shown: int = SHOWN
 
     @cached_property
     def _main(self) -> set[str]:

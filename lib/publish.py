@@ -6,6 +6,7 @@ without papermill's own marks and the state of widgets. Each file is there whole
 """
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -17,9 +18,25 @@ from lib.files import read_json
 from lib.packing import Scope
 from lib.pages import without_widgets
 from lib.published import FORMAT, Study
-from lib.results import Run
+from lib.results import ROOT, Run
 
 PAPERMILLS_CELL = "injected-parameters"
+
+
+def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path) -> Iterator[str]:
+    """Publish finished runs of a profile, and the notebooks as executed in a folder. → a line for each thing done.
+
+    Raises StudyError as `publish_runs` does, and if there is nothing to publish.
+    """
+    name = scope.study.name
+    if not runs:
+        raise StudyError(f"no run that these notebooks need is finished: ./run_all.sh --profile {name} computes them")
+    study, new = publish_runs(published.STUDIES / name, scope, runs)
+    sizes = [path.stat().st_size for path in study.folder.iterdir()]
+    yield f"{study.folder}: {len(study.runs)} runs, {new} of them new; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"
+    figures, target = ROOT / "figures" / name, ROOT / "figures" / "study" / name
+    yield f"{target}: {publish_figures(figures, target)} files"
+    yield f"{notebooks[0].parent}: {publish_notebooks(notebooks, executed)} notebooks as they were executed"
 
 
 def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, int]:
@@ -56,8 +73,8 @@ def entry(run: Run) -> dict:
     return {"key": run.key, "identity": run.identity, "fields": fields, "provenance": origin}
 
 
-def publish_figures(figures: Path, target: Path, whole: bool) -> int:
-    """Copy figures and tables. whole: those that are no longer made go. → how many"""
+def publish_figures(figures: Path, target: Path) -> int:
+    """Copy figures and tables; those that are not made any more go, if any are made. → how many"""
     files = sorted(path for path in figures.glob("*") if path.is_file())
     target.mkdir(parents=True, exist_ok=True)
     for path in files:
@@ -66,18 +83,18 @@ def publish_figures(figures: Path, target: Path, whole: bool) -> int:
         scratch.replace(target / path.name)
     names = {path.name for path in files}
     for path in target.iterdir():
-        if path.suffix == ".tmp" or (whole and files and path.name not in names):
+        if path.suffix == ".tmp" or (files and path.name not in names):
             path.unlink()
     return len(files)
 
 
-def publish_notebooks(executed: list[Path], target: Path) -> int:
-    """Copy executed notebooks. → how many"""
-    there = [path for path in executed if path.exists()]
+def publish_notebooks(notebooks: list[Path], executed: Path) -> int:
+    """Put what was executed in the place of notebooks, as far as it was. → how many"""
+    there = [path for path in notebooks if (executed / path.name).exists()]
     for path in there:
-        scratch = target / f"{path.name}.tmp"
-        nbformat.write(without_papermill(path), scratch)
-        scratch.replace(target / path.name)
+        scratch = path.with_name(f"{path.name}.tmp")
+        nbformat.write(without_papermill(executed / path.name), scratch)
+        scratch.replace(path)
     return len(there)
 
 

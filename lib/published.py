@@ -140,6 +140,13 @@ def find(name: str) -> Study | None:
     return next((study for study in studies() if name in study.runs), None)
 
 
+def known(protocol: dict, location: str, place: str) -> list[dict]:
+    """Identities of what is published of a protocol; of those alone whose rows or weights lay at this place."""
+    entries = [entry for study in studies() for entry in study.runs.values()]
+    same = [entry for entry in entries if entry["identity"]["protocol"] == protocol]
+    return [entry["identity"] for entry in same if entry["provenance"]["locations"].get(location) == place]
+
+
 @cache
 def _sha256(path: Path, modified: int, size: int) -> str:
     """Once for each state of a file, as far as its time and size tell."""

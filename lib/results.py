@@ -17,8 +17,10 @@ that is finished in the live store is read from there, and else from a published
 import hashlib
 import io
 import json
+import os
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -42,6 +44,7 @@ STORE = ROOT / "results"
 SCHEMA = 3  # of the store: a run written under another schema is another run
 
 TABLES = ("rounds", "layers", "pool", "samples", "validation", "timings")
+REDRAW = "BERT_BALD_REDRAW"  # environment: nothing is computed, what is there is drawn
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
 
@@ -63,9 +66,20 @@ class Run:
         return {
             "schema": SCHEMA,
             "protocol": p.canonical(),
-            "rows": read_texts(p.task, p.hub).fingerprint,
-            "weights": sources.weights_fingerprint(p.encoder),
+            "rows": self._known("rows", lambda: read_texts(p.task, p.hub).fingerprint),
+            "weights": self._known("weights", lambda: sources.weights_fingerprint(p.encoder)),
         }
+
+    def _known(self, what: str, fingerprint: Callable) -> str:
+        """A fingerprint: of the rows or weights themselves or, where they are not, of the same run as published."""
+        try:
+            return fingerprint()
+        except StudyError:
+            place = {"rows": "hub", "weights": "encoder"}[what]
+            known = published.known(self.protocol.canonical(), place, getattr(self.protocol, place))
+            if len({one[what] for one in known}) != 1:
+                raise
+            return known[0][what]
 
     @cached_property
     def key(self) -> str:
@@ -247,6 +261,16 @@ class Run:
             write_json(self.folder / "DONE", checksums)
 
 
+def redrawing() -> bool:
+    """Whether nothing is to be computed: what is there is drawn."""
+    return bool(os.environ.get(REDRAW))
+
+
+def finished(store: Path) -> set[str]:
+    """Names of all runs that are finished in a store or published."""
+    return {path.parent.name for path in store.glob("*/DONE")}.union(*(study.runs for study in published.studies()))
+
+
 def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> pd.DataFrame:
     """One tidy table of the finished rounds of these runs, from the store or a published study.
 
@@ -257,15 +281,15 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     fields of Protocol that are put in front, after `run`. store: a folder; empty: results/ of the checkout. Every file
     is checked against its checksum. What a published study leaves out of a run is not there (see lib.packing).
 
-    A run whose last attempt failed is left out: `lib.sweep.sweep` has said so. Raises StudyError if another run is not
-    finished, DamagedRun or DamagedStudy if a file was altered.
+    A run whose last attempt failed is left out, as `lib.sweep.sweep` has said; under --redraw, each that is not there.
+    Raises StudyError if another run is not finished, DamagedRun or DamagedStudy if a file was altered.
     """
     if table not in TABLES:
         raise StudyError(f"table={table!r} is not known: choose one of {', '.join(TABLES)}")
     frames = []
     store = Path(store or STORE)
     for run in dict.fromkeys(Run(p, store) for p in protocols):
-        if run.failure:
+        if run.failure or (redrawing() and not run.done):
             continue
         if not run.done:
             raise StudyError(f"run {run.name} is {run.state} in {store}: compute it with lib.sweep.sweep first")

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from lib import sources
-from lib.fields import StudyError, one_of
+from lib.fields import StudyError, named, one_of
 from lib.rows import Rows, remembered
 
 UNLABELLED = -1  # the label of a row without a gold label
@@ -74,6 +74,25 @@ def read_texts(name: str, hub: str = "") -> Texts:
         _check_texts(rows, f"{name}/{split}")
     train, validation = ([row for row in rows if row[-1] != UNLABELLED] for rows in (train, validation))
     return Texts(train, validation, source.labels, _fingerprint(source.labels, train, validation))
+
+
+def training_rows(name: str, hub: str = "") -> int:
+    """How many training rows a task has. Raises StudyError as `load_task` does."""
+    return len(read_texts(name, hub).train)
+
+
+def readable_texts(names, hub: str = "") -> dict[str, Texts]:
+    """The texts of those of these tasks whose rows are here; a line says which are not, and what to give."""
+    found, hindrances = {}, []
+    for name in names:
+        try:
+            found[name] = read_texts(name, hub)
+        except StudyError as error:
+            hindrances.append((name, error))
+    if hindrances:
+        missing = ", ".join(named(name) for name, _ in hindrances)
+        print(f"What needs the texts of {missing} is left out, for they are not here: {hindrances[0][1]}")
+    return found
 
 
 @cache

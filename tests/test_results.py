@@ -169,7 +169,8 @@ def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
         "layers": {"layer", "number", "part", "parameters", "mean", "variance"},
         "pool": {"row", "score", "bald", "entropy", "prediction"},
         "samples": {"row", "probabilities", "features"},
-        "validation": {"row", "label", "bald"} | {f"{kind}log_prob_{c}" for kind in ("", "mean_") for c in (0, 1)},
+        "validation": {"row", "label", "prediction", "bald"}
+        | {f"{kind}log_prob_{c}" for kind in ("", "mean_") for c in (0, 1)},
         "timings": {"training", "evaluation", "encoding", "acquisition", "examination"},
     }
     rows = {"rounds": 3, "layers": 3 * 11, "pool": 50 + 45, "samples": 15 + 15, "validation": 3 * 30, "timings": 3}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import qualitative, results
 from lib.protocol import Profile, Protocol
-from lib.tasks import Texts, read_texts
+from lib.tasks import TASKS, Texts, training_rows
 
 
 class NoRuns(Exception):
@@ -24,6 +24,7 @@ class Evidence:
     runs: int
     store: Path
     changes: dict  # encoder and hub
+    texts: Texts | None  # None: they are not here, and what needs them has no runs
 
     def load(self, table: str, protocols: list[Protocol]) -> pd.DataFrame:
         finished = [p for p in protocols if p.task == self.task and results.Run(p, self.store).done]
@@ -36,12 +37,8 @@ class Evidence:
         return self.study.grid(tasks=(self.task,), runs=self.runs, **settings, **self.changes)
 
     @cached_property
-    def texts(self) -> Texts:
-        return read_texts(self.task, self.changes.get("hub") or "")
-
-    @cached_property
     def sizes(self) -> pd.DataFrame:
-        rows = {self.task: len(self.texts.train)}
+        rows = {self.task: training_rows(self.task, self.changes.get("hub") or "")}
         return self.load("rounds", self.study.data_sizes(rows, runs=self.runs, **self.changes))
 
     @cached_property
@@ -63,12 +60,12 @@ class Evidence:
 
     @cached_property
     def counts(self) -> pd.DataFrame:
-        return qualitative.class_counts(self.rounds, {self.task: self.texts.labels})
+        return qualitative.class_counts(self.rounds, {self.task: TASKS[self.task].labels})
 
     @cached_property
     def scored(self) -> pd.DataFrame:
         finished = [p for p in self.main if p.strategy == "bald" and results.Run(p, self.store).done]
-        if not finished:
+        if not finished or not self.texts:
             raise NoRuns
         return qualitative.scored_rows(finished, {self.task: self.texts}, 5, self.store).dropna(subset="overlap")
 

@@ -10,7 +10,7 @@ from lib.claims import accuracy, classes, estimates, layers, model
 from lib.claims.claim import LESS, MORE, SAME, Claim
 from lib.claims.evidence import Evidence, NoRuns
 from lib.protocol import Profile
-from lib.tasks import read_texts
+from lib.tasks import TASKS, readable_texts, training_rows
 
 CLAIMS = accuracy.CLAIMS + layers.CLAIMS + classes.CLAIMS + model.CLAIMS
 # measured as logarithms, shown as ratios
@@ -58,10 +58,10 @@ def rule_of(claim: Claim) -> str:
 def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataFrame:
     """A row a claim and task, from the runs that the store has; nothing is computed. changes: encoder, hub."""
     store = Path(store or results.STORE)
-    rows = []
+    rows, texts = [], readable_texts(study.choose(tasks), changes.get("hub") or "")
     for task in study.choose(tasks):
-        evidence = Evidence(study, task, runs, store, changes)
-        fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(evidence.texts.labels)]
+        evidence = Evidence(study, task, runs, store, changes, texts.get(task))
+        fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(TASKS[task].labels)]
         rows += [judge(claim, evidence) for claim in fitting]
     order = [claim.text for claim in CLAIMS]
     rows.sort(key=lambda row: order.index(row["claim"]))  # a claim's tasks below each other
@@ -71,7 +71,7 @@ def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataF
 def runs_of(study: Profile, *, tasks="", runs=0, store="", **changes) -> list[str]:
     """Names of the runs in the store that the ledger may rest on."""
     store = Path(store or results.STORE)
-    rows = {task: len(read_texts(task, changes.get("hub") or "").train) for task in study.choose(tasks)}
+    rows = {task: training_rows(task, changes.get("hub") or "") for task in study.choose(tasks)}
     protocols = study.grid(tasks=tasks, runs=runs, strategies="bald,random", **changes)
     protocols += study.grid(tasks=tasks, runs=runs, frozen=study.frozen, **changes)
     protocols += study.data_sizes(rows, runs=runs, **changes)
