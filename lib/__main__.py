@@ -15,6 +15,7 @@ __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = CHECKOUT / "notebooks"
 EXECUTED = CHECKOUT / "executed"
+HUB = "https://huggingface.co"
 WATCH = 2  # seconds between two looks at the store
 
 
@@ -31,6 +32,7 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         if verb == "check":
             return 0
         stop_on_signals()
+        stay_offline(command)
         if command.verb == "run":
             return run(command, executed / command.profile)
         if command.verb == "publish":
@@ -63,6 +65,22 @@ def stop_on_signals() -> None:
     for name in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(name) != signal.SIG_IGN:
             signal.signal(name, signal.default_int_handler)
+
+
+def stay_offline(command: Command) -> None:
+    """If the Hub does not answer, it is not asked again, for half a minute a data set."""
+    if command.profile == "quick" or any(values.get("hub") for _, values in command.jobs):
+        return
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    try:
+        urlopen(Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD"), timeout=5).close()
+    except HTTPError:
+        pass  # an answer
+    except (OSError, HTTPException, ValueError):
+        os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 # ---- what is there
@@ -120,7 +138,7 @@ def run(command: Command, executed: Path) -> int:
     needed = needed_runs(command)  # a mistake in the third notebook is said before anything is computed
     hindrance = "" if command.redraw else cannot_compute(needed)
     if command.redraw or hindrance:
-        os.environ |= {REDRAW: "1", "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+        os.environ[REDRAW] = "1"
     else:
         compute(command, needed)
     errors, failures = [], {}
