@@ -43,7 +43,14 @@ __all__ = ["ROOT", "STORE", "DamagedRun", "Run", "code_fingerprint", "commit", "
 STORE = ROOT / "results"
 SCHEMA = 3  # of the store: a run written under another schema is another run
 
-TABLES = ("rounds", "layers", "pool", "samples", "validation", "timings")
+TABLES = {  # kind → columns that every run's has
+    "rounds": ("labelled", "accuracy", "loss", "class_counts", "picked", "health", "examined", "training_loss"),
+    "layers": ("layer", "number", "part", "parameters", "mean", "variance"),
+    "pool": ("row", "score", "bald", "entropy", "prediction"),
+    "samples": ("row", "probabilities", "features"),
+    "validation": ("row", "label", "prediction"),
+    "timings": ("training", "evaluation", "encoding", "acquisition", "examination"),
+}
 REDRAW = "BERT_BALD_REDRAW"  # environment: nothing is computed, what is there is drawn
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
@@ -297,7 +304,9 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
         frame = run.table(table)
         if len(frame):
             frames.append(pd.DataFrame({**front, "round": frame["round"], **frame}))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+    if not frames:
+        return pd.DataFrame(columns=["run", *columns, "round", *TABLES[table]])
+    return pd.concat(frames, ignore_index=True)
 
 
 def _read(table: str, run: Run, folder: str) -> pd.DataFrame:

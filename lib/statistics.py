@@ -53,9 +53,11 @@ def paired_difference(
 ) -> pd.DataFrame:
     """Difference of `value` from the level `minus` of the column `of`, within each seed, with its t interval.
 
-    Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width.
+    Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width. None if
+    there is nothing to compare, as where runs failed or are not published (see `comparable`).
     """
-    _check_levels(table[of].unique().tolist(), of, minus)
+    if minus not in set(table[of]):
+        return summary(table.iloc[:0], value, [*by, of])
     wide = table.pivot_table(index=[*by, pair], columns=of, values=value, sort=False)
     differences = wide.drop(columns=minus).sub(wide[minus], axis=0)
     long = differences.melt(ignore_index=False, value_name="difference").reset_index().dropna()
@@ -83,7 +85,7 @@ def area_under_curve(rounds: pd.DataFrame, by: list[str], value: str = "accuracy
         x, y = curve["labelled"].to_numpy(float), curve[value].to_numpy(float)
         area = np.trapezoid(y, x) / (x[-1] - x[0]) if len(x) > 1 else y[0]
         areas.append({**dict(zip(by, group, strict=True)), "area": area})
-    return pd.DataFrame(areas)
+    return pd.DataFrame(areas, columns=[*by, "area"])
 
 
 def deviations(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
@@ -94,7 +96,7 @@ def deviations(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
         quantiles = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) if n > 1 else np.array([np.nan, np.nan])
         low, high = deviation * np.sqrt((n - 1) / quantiles)
         rows.append({**dict(zip(by, group, strict=True)), "runs": n, "deviation": deviation, "low": low, "high": high})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*by, "runs", "deviation", "low", "high"])
 
 
 def gains(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -1,15 +1,29 @@
 """Sentences made from tables, so that no sentence of a notebook can contradict its numbers."""
 
+from functools import wraps
+
 import numpy as np
 import pandas as pd
 
 from lib.fields import named
 from lib.protocol import Protocol
 
+NOTHING = "The runs that this needs are not there."
 HARDLY = 0.05  # so little above chance is nothing learnt
 SINGLE = "in a single run and so with unknown certainty"
 
 
+def of_rows(say):
+    """A sentence about an empty table says that there is nothing to tell."""
+
+    @wraps(say)
+    def answer(table: pd.DataFrame, *arguments) -> str:
+        return say(table, *arguments) if len(table) else NOTHING
+
+    return answer
+
+
+@of_rows
 def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) -> str:
     """One sentence from a table of paired differences: what each level of `of` changes, and how sure that is."""
     name = f"{of[0].upper()} = " if of == "frozen" else ""
@@ -44,6 +58,7 @@ def say_architecture(classifier, protocol: Protocol) -> str:
     )
 
 
+@of_rows
 def say_gains(gains: pd.DataFrame) -> str:
     """Where the first and the last rows of each task took the accuracy, for each hundred rows."""
     parts = []
@@ -81,6 +96,7 @@ def say_narrowest(widths: pd.DataFrame) -> str:
     return f"The narrowest intervals, on average, are: {'; '.join(parts)}." if parts else ""
 
 
+@of_rows
 def say_layers(differences: pd.DataFrame) -> str:
     """In which layers BALD changes the parameters more, less or not distinguishably from random."""
     numbered = differences.dropna(subset="number")
@@ -108,7 +124,7 @@ def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
     for _, row in rho.dropna(subset="mean").iterrows():
         place = f"on {named(row['task'])}, in the class {row['class']!r},"
         parts.append(f"{place} its score {_direction(row)} with word overlap (ρ = {_signed(row)})")
-    return f"{_capital('; '.join(parts))}."
+    return f"{_capital('; '.join(parts))}." if parts else NOTHING
 
 
 def _direction(row) -> str:
@@ -153,6 +169,7 @@ def say_chance(rounds: pd.DataFrame) -> list[str]:
     return sentences
 
 
+@of_rows
 def say_samples(shared: pd.DataFrame) -> str:
     """How many picks two draws share at the paper's S and at the largest."""
     parts = []
@@ -165,6 +182,7 @@ def say_samples(shared: pd.DataFrame) -> str:
     return f"{_capital('; '.join(parts))}."
 
 
+@of_rows
 def say_noise(noise: pd.DataFrame) -> str:
     """What is left of BALD when dropout is off."""
     parts = []
@@ -178,6 +196,7 @@ def say_noise(noise: pd.DataFrame) -> str:
     return f"With dropout off, {'; '.join(parts)}."
 
 
+@of_rows
 def say_settings(differences: pd.DataFrame, quantity: str, minus: str) -> str:
     """Which settings raise or lower a quantity against `minus`, and how wide the others lie."""
     parts = []
