@@ -89,6 +89,7 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
                 "round": round_,
                 "labelled": len(labelled),
                 "class_counts": np.bincount(task.train.labels_N[labelled], minlength=task.num_labels).tolist(),
+                "pool_counts": np.bincount(task.train.labels_N[pool], minlength=task.num_labels).tolist(),
                 **metrics,
                 "training_loss": float(np.mean(losses[-len(losses) // protocol.epochs :])),
                 "health": health,

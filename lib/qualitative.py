@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from lib import results
+from lib import results, statistics
 from lib.fields import StudyError
 from lib.protocol import Protocol
-from lib.tasks import Texts
+from lib.tasks import TASKS, Texts
 
 
 def class_counts(rounds: pd.DataFrame, labels: dict[str, tuple[str, ...]]) -> pd.DataFrame:
@@ -22,8 +22,55 @@ def class_counts(rounds: pd.DataFrame, labels: dict[str, tuple[str, ...]]) -> pd
 
 def class_spread(counts: pd.DataFrame) -> pd.DataFrame:
     """Rows of the largest class minus rows of the smallest (Table 3), for each round of each run."""
-    groups = counts.groupby(["task", "strategy", "seed", "labelled"], sort=False)["rows"]
+    keys = ["task", "strategy", "seed", "labelled"]
+    statistics.one_value(counts, [*keys, "class"], "rows")
+    groups = counts.groupby(keys, sort=False)["rows"]
     return (groups.max() - groups.min()).rename("spread").reset_index()
+
+
+def fair_spreads(first_C, pool_C, labelled, draws: int = 10_000) -> np.ndarray:
+    """What `class_spread` is where no class is preferred: draws × sizes, each draw a run that grows T at random.
+
+    first_C: rows of each class in the first T. pool_C: in U, from which rows are drawn without replacement until there
+    are as many as `labelled` says. The gap grows like √|T| without any cause.
+    """
+    rng = np.random.default_rng(0)
+    first_C, pool_C = np.asarray(first_C), np.asarray(pool_C)
+    left_DC, gaps = np.tile(pool_C, (draws, 1)), []
+    for rows in np.diff(np.asarray(labelled, int), prepend=first_C.sum()):
+        missing_D = np.full(draws, rows)
+        for c in range(len(pool_C)):  # one class after the other: together, a multivariate hypergeometric draw
+            taken_D = rng.hypergeometric(left_DC[:, c], left_DC[:, c + 1 :].sum(1), missing_D)
+            left_DC[:, c] -= taken_D
+            missing_D = missing_D - taken_D
+        gaps.append(np.ptp(first_C + pool_C - left_DC, axis=1))
+    return np.stack(gaps, axis=1)
+
+
+def fair_draws_of_the_paper(task: str) -> pd.DataFrame:
+    """Gaps of 10,000 fair draws at the sizes of Table 3, a column each: classes of equal size, of a large data set."""
+    sizes = sorted(statistics.paper(3)["labelled"].astype(int).unique())
+    classes = len(TASKS[task].labels)
+    gaps = fair_spreads(np.zeros(classes, int), np.full(classes, 10**7), sizes)
+    return pd.DataFrame(gaps, columns=sizes)
+
+
+def papers_random_and_fair_draws() -> pd.DataFrame:
+    """Table 3's random acquisition beside what a fair draw gives: task, labelled, paper, mean, low, high, as_even.
+
+    low, high: 95 % of the fair draws lie between. as_even: share of them whose gap, averaged over the sizes of T, is
+    as small as the paper's; the same in all rows of a task.
+    """
+    theirs = statistics.paper(3)
+    pieces = []
+    for task, printed in theirs[theirs["strategy"] == "random"].groupby("task", sort=False):
+        fair = fair_draws_of_the_paper(task)
+        piece = pd.DataFrame({"task": task, "labelled": fair.columns})
+        piece["paper"] = printed.set_index("labelled")["value"].reindex(fair.columns).to_numpy()
+        piece["mean"] = fair.mean().to_numpy()
+        piece["low"], piece["high"] = (fair.quantile(q).to_numpy() for q in (0.025, 0.975))
+        pieces.append(piece.assign(as_even=(fair.mean(axis=1) <= piece["paper"].mean()).mean()))
+    return pd.concat(pieces, ignore_index=True)
 
 
 def largest_class_changes(counts: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +87,7 @@ def largest_class_changes(counts: pd.DataFrame) -> pd.DataFrame:
             changes += leaders.isdisjoint(now)
             leaders = leaders & now or now
         rows.append(dict(zip(["task", "strategy", "seed"], group, strict=True)) | {"changes": changes})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["task", "strategy", "seed", "changes"])
 
 
 def word_overlap(first: str, second: str) -> float:

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 
 from lib import qualitative, results
-from lib.calibration import area_under_risk_coverage, expected_calibration_error, reliability, risk_coverage
+from lib.calibration import (
+    area_under_risk_coverage,
+    brier_score,
+    calibration_floor,
+    expected_calibration_error,
+    reliability,
+    risk_coverage,
+)
 from lib.protocol import Protocol
 
 NEAR = 0.3  # share of words from which two texts of a batch are called near-duplicates
@@ -64,16 +71,22 @@ def predictions(validation: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def calibration(validation: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Of each run and kind of prediction the calibration error; and the reliability diagram over all runs of a task."""
+    """How far each run's probabilities can be believed; and the reliability diagram over all runs of a task.
+
+    A row a run and kind of prediction: its calibration error, the floor below which chance alone keeps it from
+    falling, and its Brier score.
+    """
     errors, diagrams = [], [pd.DataFrame()]
     for task, runs in validation.groupby("task", sort=False):
         for kind in (SINGLE, MEAN):
             for (run, seed), some in runs.groupby(["run", "seed"], sort=False):
-                error = expected_calibration_error(predictions(some)[kind], some["label"])
-                errors.append({"task": task, "seed": seed, "run": run, "prediction": kind, "error": error})
+                probs_NC, labels_N = predictions(some)[kind], some["label"]
+                measured = {"error": expected_calibration_error(probs_NC, labels_N)}
+                measured |= {"floor": calibration_floor(probs_NC), "brier": brier_score(probs_NC, labels_N)}
+                errors.append({"task": task, "seed": seed, "run": run, "prediction": kind, **measured})
             diagram = reliability(predictions(runs)[kind], runs["label"])
             diagrams.append(diagram.assign(task=task, prediction=kind))
-    columns = ["task", "seed", "run", "prediction", "error"]
+    columns = ["task", "seed", "run", "prediction", "error", "floor", "brier"]
     return pd.DataFrame(errors, columns=columns), pd.concat(diagrams, ignore_index=True)
 
 

@@ -44,7 +44,17 @@ STORE = ROOT / "results"
 SCHEMA = 3  # of the store: a run written under another schema is another run
 
 TABLES = {  # kind → columns that every run's has
-    "rounds": ("labelled", "accuracy", "loss", "class_counts", "picked", "health", "examined", "training_loss"),
+    "rounds": (
+        "labelled",
+        "accuracy",
+        "loss",
+        "majority",
+        "class_counts",
+        "pool_counts",
+        "picked",
+        "health",
+        "examined",
+    ),
     "layers": ("layer", "number", "part", "parameters", "mean", "variance"),
     "pool": ("row", "score", "bald", "entropy", "prediction"),
     "samples": ("row", "probabilities", "features"),

@@ -11,6 +11,7 @@ from lib.protocol import Protocol
 from lib.rows import Rows
 
 SAMPLES = (5, 10, 20, 50, 100, 200, 500, 1000)  # the S whose picks are compared, once in a run
+ALONE = 16  # rows that are encoded a second time, each in a batch of its own
 
 
 def draw_masks(classifier: Classifier, protocol: Protocol, samples: int, stream: str, number: int) -> dict:
@@ -27,7 +28,8 @@ def round_masks(classifier: Classifier, protocol: Protocol, round_: int) -> dict
 def evaluate(classifier: Classifier, rows: Rows, numbers, prefix, masks) -> tuple[pd.DataFrame, dict]:
     """Accuracy and mean cross-entropy of the deterministic classifier, and its prediction for every row.
 
-    With masks also the mean prediction over the passes and its BALD.
+    `majority`, the share of the most frequent class, is the accuracy of a guess. With masks also the mean prediction
+    over the passes and its BALD.
     """
     features_NF = uncertainty.pool_features(classifier, rows, numbers, prefix)
     log_probs_NC = uncertainty.predict_log_probs(classifier, features_NF).cpu()
@@ -44,6 +46,7 @@ def evaluate(classifier: Classifier, rows: Rows, numbers, prefix, masks) -> tupl
     metrics = {
         "accuracy": float((predictions_N == labels_N).double().mean()),
         "loss": float(F.nll_loss(log_probs_NC.double(), labels_N)),
+        "majority": float(table["label"].value_counts(normalize=True).max()),
     }
     return table, metrics
 
@@ -127,12 +130,14 @@ def sampled_rows(rows, log_probs_SMC, features_MF) -> pd.DataFrame:
 def examine(classifier: Classifier, features_NF, rows: Rows, pool, protocol: Protocol) -> dict:
     """What decides neither picks nor training: is one pass of the encoder enough, and are S passes of the decoder?
 
-    encoder_difference: largest difference between two passes of the encoder over the same rows. samples: for each S
-    the share of the Q highest rows that two draws of the masks have in common, and that one draw of S has in common
+    encoder_difference: what another batching does to the features of some rows, each alone instead of among the rows of
+    the pool, as a share of the features' standard deviation over the pool (root mean square of both). samples: for each
+    S the share of the Q highest rows that two draws of the masks have in common, and that one draw of S has in common
     with the largest S of the other draw.
     """
-    some = pool[:16]
-    once, again = (uncertainty.pool_features(classifier, rows, some) for _ in range(2))
+    together_MF = features_NF[:ALONE]
+    alone_MF = torch.cat([uncertainty.pool_features(classifier, rows, [row]) for row in pool[:ALONE]])
+    spread = (features_NF - features_NF.mean(0)).square().mean().sqrt()
     tops = [highest_rows(classifier, features_NF, protocol, draw) for draw in range(2)]
     share = [
         {
@@ -142,7 +147,8 @@ def examine(classifier: Classifier, features_NF, rows: Rows, pool, protocol: Pro
         }
         for samples in SAMPLES
     ]
-    return {"encoder_difference": float((once - again).abs().max()), "samples": share}
+    difference = (alone_MF - together_MF).square().mean().sqrt() / spread
+    return {"encoder_difference": float(difference), "samples": share}
 
 
 def highest_rows(classifier: Classifier, features_NF, protocol: Protocol, draw: int) -> dict[int, set]:

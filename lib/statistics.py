@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.weightstats import ttost_paired
 
 from lib.fields import StudyError, named, one_of
 from lib.protocol import Protocol
@@ -28,13 +29,33 @@ def bootstrap_interval(values) -> tuple[float, float]:
     return tuple(np.percentile(means, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2]))
 
 
-def t_interval(values) -> tuple[float, float]:
-    """95 % interval of the mean by Student's t; of paired differences, it is the paired interval."""
+def t_interval(values, level: float = LEVEL, step: float = 0.0) -> tuple[float, float]:
+    """95 % interval of the mean by Student's t; of paired differences, it is the paired interval. step: `deviation`."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return np.nan, np.nan
-    half = stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return values.mean() - half, values.mean() + half
+    mean, error = values.mean(), deviation(values, step) / np.sqrt(len(values))
+    return stats.t.interval(level, len(values) - 1, mean, error) if error else (mean, mean)
+
+
+def equivalence(ours, theirs, margin: float) -> float:
+    """p of two one-sided paired t tests that the mean difference is as large as the margin: small, it is smaller.
+
+    At most 0.025 where the 95 % t interval lies within the margin.
+    """
+    differences = np.asarray(ours, float) - np.asarray(theirs, float)
+    if not np.ptp(differences):
+        return float(abs(differences[0]) >= margin)
+    return float(ttost_paired(ours, theirs, -margin, margin)[0])
+
+
+def deviation(values, step: float = 0.0) -> float:
+    """Standard deviation over runs.
+
+    step: distance of neighbouring values, where they are counts. A few equal counts have no spread but that of
+    rounding to whole steps, step / √12, which is the least that is taken: else they would have no interval.
+    """
+    return max(np.std(values, ddof=1), step / np.sqrt(12))
 
 
 def summary(table: pd.DataFrame, value: str, by: list[str], interval=bootstrap_interval) -> pd.DataFrame:
@@ -48,18 +69,54 @@ def summary(table: pd.DataFrame, value: str, by: list[str], interval=bootstrap_i
     return pd.DataFrame(rows, columns=[*by, "runs", "mean", "low", "high", "width"])
 
 
+def mean_correlations(correlations: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Mean of one ρ a seed with its t interval, both by Fisher's z: columns by + runs, mean, low, high, width."""
+    z = fisher_z(correlations["rho"], correlations["rows"])
+    table = summary(correlations.assign(z=z), "z", by, t_interval)
+    ends = ["mean", "low", "high"]
+    table[ends] = np.tanh(table[ends].astype(float))
+    return table.assign(width=table["high"] - table["low"])
+
+
+def fisher_z(rho, rows):
+    """arctanh ρ, whose spread does not depend on ρ, so that it may be averaged (Fisher 1915); of Spearman's ρ.
+
+    A ρ of ±1 is taken half the smallest step of ρ nearer to zero, 6 / (n³ − n) with n rows: z is always finite.
+    """
+    rho, rows = np.asarray(rho, float), np.asarray(rows, float)
+    most = 1 - 6 / (rows**3 - rows)
+    return np.arctanh(np.clip(rho, -most, most))
+
+
+def wide(table: pd.DataFrame, index: list[str], columns, values: str, **options) -> pd.DataFrame:
+    """`values` with a row for each level of `index` and a column for each of `columns`, as pivot_table has them.
+
+    Raises StudyError where two values would stand in one place: their mean, which pivot_table takes, is no run's.
+    """
+    one_value(table, [*index, *([columns] if isinstance(columns, str) else columns)], values)
+    return table.pivot_table(index=index, columns=columns, values=values, **options)
+
+
+def one_value(table: pd.DataFrame, keys: list[str], value: str) -> None:
+    """Raises StudyError if two rows of the table have the same keys."""
+    twice = table[table.duplicated(keys)]
+    if len(twice):
+        where = ", ".join(f"{key}={twice[key].iloc[0]}" for key in keys)
+        raise StudyError(f"{value} is there twice for {where}: give runs that differ in one of {', '.join(keys)}")
+
+
 def paired_difference(
     table: pd.DataFrame, value: str, of: str, minus, by: list[str], pair: str = "seed"
 ) -> pd.DataFrame:
     """Difference of `value` from the level `minus` of the column `of`, within each seed, with its t interval.
 
-    Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width. None if
-    there is nothing to compare, as where runs failed or are not published (see `comparable`).
+    Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width. No row
+    if there is nothing to compare, as where runs failed or are not published (see `comparable`).
     """
     if minus not in set(table[of]):
         return summary(table.iloc[:0], value, [*by, of])
-    wide = table.pivot_table(index=[*by, pair], columns=of, values=value, sort=False)
-    differences = wide.drop(columns=minus).sub(wide[minus], axis=0)
+    levels = wide(table, [*by, pair], of, value, sort=False)
+    differences = levels.drop(columns=minus).sub(levels[minus], axis=0)
     long = differences.melt(ignore_index=False, value_name="difference").reset_index().dropna()
     return summary(long, "difference", [*by, of], t_interval)
 
@@ -79,6 +136,7 @@ def _check_levels(levels: list, of: str, minus) -> None:
 
 def area_under_curve(rounds: pd.DataFrame, by: list[str], value: str = "accuracy") -> pd.DataFrame:
     """Area under each learning curve by the trapezoid rule, divided by its range of |T|: a mean accuracy."""
+    one_value(rounds, [*by, "labelled"], value)
     areas = []
     for group, curve in rounds.groupby(by, sort=False):
         curve = curve.sort_values("labelled")
@@ -92,10 +150,10 @@ def deviations(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
     """Standard deviation of `value` over runs in each group, and its χ² interval: by + runs, deviation, low, high."""
     rows = []
     for group, values in table.groupby(by, sort=False)[value]:
-        n, deviation = len(values), values.std(ddof=1)
+        n, spread = len(values), values.std(ddof=1)
         quantiles = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) if n > 1 else np.array([np.nan, np.nan])
-        low, high = deviation * np.sqrt((n - 1) / quantiles)
-        rows.append({**dict(zip(by, group, strict=True)), "runs": n, "deviation": deviation, "low": low, "high": high})
+        low, high = spread * np.sqrt((n - 1) / quantiles)
+        rows.append({**dict(zip(by, group, strict=True)), "runs": n, "deviation": spread, "low": low, "high": high})
     return pd.DataFrame(rows, columns=[*by, "runs", "deviation", "low", "high"])
 
 
@@ -104,6 +162,7 @@ def gains(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
     The tenth is the largest x that is at most a tenth of the largest x of all. Columns: by + from, to, gain.
     """
+    one_value(rounds, [*by, "labelled"], "accuracy")
     rows = []
     for group, curve in rounds.groupby(by, sort=False):
         accuracy = curve.set_index("labelled")["accuracy"].sort_index()
@@ -111,7 +170,7 @@ def gains(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         for x0, x1 in pairwise(sorted({accuracy.index[0], tenth, accuracy.index[-1]})):
             gain = 100 * (accuracy[x1] - accuracy[x0]) / (x1 - x0)
             rows.append({**dict(zip(by, group, strict=True)), "from": x0, "to": x1, "gain": gain})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*by, "from", "to", "gain"])
 
 
 def relative_layer_differences(layers: pd.DataFrame) -> pd.DataFrame:
@@ -120,12 +179,12 @@ def relative_layer_differences(layers: pd.DataFrame) -> pd.DataFrame:
     Layers that do not move under either strategy differ by 0.
     """
     keys = ["layer", "number", "part", "seed"]
-    wide = layers.pivot_table(index=keys, columns="strategy", values="mean", sort=False, dropna=False)
-    wide = wide.dropna(subset=["bald", "random"]).reset_index()
-    difference = wide["bald"] - wide["random"]
-    wide["percent"] = (100 * difference / wide["random"]).where(difference != 0, 0.0)
-    table = summary(wide, "percent", ["layer"], t_interval)
-    places = wide.drop_duplicates("layer")[["layer", "number", "part"]]
+    moved = wide(layers, keys, "strategy", "mean", sort=False, dropna=False)
+    moved = moved.dropna(subset=["bald", "random"]).reset_index()
+    difference = moved["bald"] - moved["random"]
+    moved["percent"] = (100 * difference / moved["random"]).where(difference != 0, 0.0)
+    table = summary(moved, "percent", ["layer"], t_interval)
+    places = moved.drop_duplicates("layer")[["layer", "number", "part"]]
     return places.merge(table, on="layer")
 
 
@@ -176,8 +235,8 @@ def papers_table(table: int) -> pd.DataFrame:
         values["column"] = values["strategy"].map(named) + ", " + values["column"]
     index = "frozen" if values["frozen"].nunique() > 1 else "labelled"
     order = values["column"].unique()
-    wide = values.pivot(index=index, columns="column", values="text")[order]
-    return wide.loc[values[index].unique()].rename_axis(columns=None).reset_index().astype({index: int})
+    printed = values.pivot(index=index, columns="column", values="text")[order]
+    return printed.loc[values[index].unique()].rename_axis(columns=None).reset_index().astype({index: int})
 
 
 def papers_frozen(frozen: int, layers: int) -> int | None:

@@ -9,6 +9,7 @@ from lib.fields import named
 from lib.protocol import Protocol
 
 NOTHING = "The runs that this needs are not there."
+ALPHA = 0.05  # share of tests without an effect that say there is one
 HARDLY = 0.05  # so little above chance is nothing learnt
 SINGLE = "in a single run and so with unknown certainty"
 
@@ -127,6 +128,23 @@ def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
     return f"{_capital('; '.join(parts))}." if parts else NOTHING
 
 
+@of_rows
+def say_fair_draws(table: pd.DataFrame) -> str:
+    """How the gaps between classes that the paper prints for random acquisition compare with those of a fair draw."""
+    parts = []
+    for task, some in table.groupby("task", sort=False):
+        last = some.loc[some["labelled"].idxmax()]
+        parts.append(
+            f"on {named(task)} {last['paper']:.0f} at {last['labelled']} rows, where a fair draw from classes of equal "
+            f"size gives {last['mean']:.1f} ({_share(last['as_even'])} fair draws are as even over all sizes)"
+        )
+    return f"The gap between the classes of the paper's random acquisition is {'; '.join(parts)}."
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.1f} % of" if share >= 0.001 else "fewer than one in a thousand"
+
+
 def _direction(row) -> str:
     if np.isnan(row["low"]):
         return f"{'rises' if row['mean'] > 0 else 'falls' if row['mean'] < 0 else 'does not change'}, {SINGLE},"
@@ -151,22 +169,49 @@ def say_claims(ledger: pd.DataFrame) -> str:
     missing = len(ledger) - len(measured)
     claims = measured["claim"].nunique()
     tests = f"Of {len(measured)} tests of {claims} claims, each on one task"
-    said = f"{tests}, {'. '.join(reversed(parts))}." if parts else ""
+    said = f"{tests}, {'. '.join(reversed(parts))}. {_say_by_chance(measured)}".strip() if parts else ""
     return f"{said} {missing} have no runs: not computed yet, or not in this profile.".strip() if missing else said
 
 
+def _say_by_chance(measured: pd.DataFrame) -> str:
+    """How many effects there would be without any, and which are left of those that accuracy shows."""
+    tests = measured["p"].count()
+    if not tests:
+        return ""
+    found, chance = (measured["p"] <= ALPHA).sum(), ALPHA * tests
+    left = measured[measured["p by Holm"] <= ALPHA]
+    listed = "; ".join(f"{claim} ({named(task)})" for claim, task in zip(left["claim"], left["task"], strict=True))
+    return (
+        f"{found} of {tests} intervals exclude zero (ratios: one), where chance alone would have {chance:.1f} do so; "
+        f"of those about accuracy, Holm's correction leaves {len(left) or 'none'}{': ' if listed else ''}{listed}."
+    )
+
+
 def say_chance(rounds: pd.DataFrame) -> list[str]:
-    """A sentence for each task whose classifiers are hardly better than guessing at the last round."""
+    """A sentence for each task whose classifiers are hardly better than guessing at the last round.
+
+    Guessing is saying the most frequent class each time.
+    """
     sentences = []
-    for task, some in rounds.groupby("task", sort=False) if "accuracy" in rounds else ():
-        accuracy = some.loc[some["labelled"] == some["labelled"].max(), "accuracy"].mean()
-        chance = 1 / len(some["class_counts"].iloc[0])
+    for task, some in rounds.groupby("task", sort=False) if {"accuracy", "majority"} <= set(rounds) else ():
+        accuracy, chance = some.loc[some["labelled"] == some["labelled"].max(), ["accuracy", "majority"]].mean()
         if accuracy < chance + HARDLY:
             sentences.append(
                 f"On {named(task)} the classifiers have learnt next to nothing: at the largest size of T their mean "
                 f"accuracy is {accuracy:.3f}, where guessing gives {chance:.3f}. What is compared there are guesses."
             )
     return sentences
+
+
+@of_rows
+def say_calibration(calibration: pd.DataFrame) -> str:
+    """The calibration error of each kind of prediction beside what it would be if nothing was wrong with it."""
+    parts = [
+        f"on {named(row['task'])}, {row['error']:.3f} of {row['prediction']}, where perfect calibration "
+        f"would give {row['floor']:.3f}"
+        for _, row in calibration.iterrows()
+    ]
+    return f"Calibration errors: {'; '.join(parts)}. What a few rows leave to chance is no error of the classifier."
 
 
 @of_rows

@@ -81,9 +81,17 @@ def test_class_counts_equal_a_recount(strategy, finished):
     labels_N = task_of(protocol).train.labels_N
     labelled = list(range(protocol.start))
     for record in rounds.to_dict("records"):
+        pool = [row for row in range(protocol.pool) if row not in labelled]
         assert record["labelled"] == len(labelled)
         assert record["class_counts"] == [sum(labels_N[labelled] == c) for c in range(3)]
+        assert record["pool_counts"] == [sum(labels_N[pool] == c) for c in range(3)]
         labelled += record["picked"]
+
+
+def test_a_guess_is_right_as_often_as_the_most_frequent_class(finished):
+    protocol, rounds, _ = finished(task="snli")
+    labels = task_of(protocol).validation.labels_N[: protocol.validation_rows].tolist()
+    assert set(rounds["majority"]) == {max(map(labels.count, labels)) / len(labels)}
 
 
 def test_a_pool_can_be_acquired_to_its_last_row(finished):

@@ -5,7 +5,14 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_curve
 
-from lib.calibration import area_under_risk_coverage, expected_calibration_error, reliability, risk_coverage
+from lib.calibration import (
+    area_under_risk_coverage,
+    brier_score,
+    calibration_floor,
+    expected_calibration_error,
+    reliability,
+    risk_coverage,
+)
 
 
 def test_the_calibration_error_of_a_case_worked_by_hand():
@@ -33,6 +40,40 @@ def test_the_reliability_diagram_is_scikit_learns(bins):
     weights = ours["rows"] / 500
     expected = (np.abs(accuracy - confidence) * weights).sum()
     assert expected_calibration_error(probs_NC, labels_N, bins) == pytest.approx(expected)
+
+
+def labels_from(probs_NC, rng) -> np.ndarray:
+    """A label for each row, drawn from its probabilities."""
+    return np.array([rng.choice(probs.size, p=probs) for probs in probs_NC])
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+@pytest.mark.parametrize("rows", [120, 872])
+def test_a_perfectly_calibrated_classifier_is_as_far_off_as_the_floor_says(classes, rows):
+    rng = np.random.default_rng([classes, rows])
+    probs_NC = rng.dirichlet(np.full(classes, 1.5), size=rows)
+    errors = [expected_calibration_error(probs_NC, labels_from(probs_NC, rng)) for _ in range(60)]
+    standard_error = np.std(errors) / np.sqrt(len(errors))
+    floor = calibration_floor(probs_NC)
+    assert floor == pytest.approx(np.mean(errors), abs=4 * standard_error)
+    assert {120: 0.04, 872: 0.015}[rows] < floor < {120: 0.1, 872: 0.04}[rows]
+
+
+def test_an_overconfident_classifier_is_above_the_floor_and_a_certain_one_has_none():
+    rng = np.random.default_rng(0)
+    true_NC = rng.dirichlet([2, 2, 2], size=500)
+    labels_N = labels_from(true_NC, rng)
+    claimed_NC = true_NC**3 / (true_NC**3).sum(1, keepdims=True)
+    assert expected_calibration_error(claimed_NC, labels_N) > 3 * calibration_floor(claimed_NC)
+    assert brier_score(true_NC, labels_N) < brier_score(claimed_NC, labels_N)
+    assert calibration_floor(np.eye(3)) == 0
+
+
+def test_the_brier_score_is_its_formula():
+    probs_NC = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
+    expected = (0.3**2 + 0.2**2 + 0.1**2 + 0.1**2 + 0.9**2 + 0.8**2) / 2
+    assert brier_score(probs_NC, [0, 1]) == pytest.approx(expected, rel=1e-6)
+    assert brier_score([[0.75, 0.25]], [1]) == pytest.approx(2 * 0.75**2), "two classes are counted like three"
 
 
 def test_risk_and_coverage_of_a_case_worked_by_hand():

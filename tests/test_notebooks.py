@@ -493,7 +493,8 @@ def test_correlation_of_bald_with_word_overlap(study, stored):
     rows = study.table("05_overlap")
     assert {row["class"] for row in rows} == set(rho) == set(texts.labels)
     for row in rows:
-        check_t(row, rho[row["class"]])
+        z = dict(zip(("mean", "low", "high"), np.arctanh([row[name] for name in ("mean", "low", "high")]), strict=True))
+        check_t({**row, **z, "width": z["high"] - z["low"]}, np.arctanh(rho[row["class"]]))
 
 
 # ---- parameters of a notebook that it cannot work with

@@ -193,3 +193,18 @@ def test_examples_of_a_small_class_are_shown_once(study):
     few = scored.groupby("class").head(3)
     assert len(qualitative.extremes(few, 2)) == len(few.drop_duplicates(["first", "bald"]))
     assert "second" not in qualitative.extremes(few, 2)  # single sentences
+
+
+def test_the_papers_random_gaps_stand_beside_those_of_coins_and_three_sided_dice():
+    table = qualitative.papers_random_and_fair_draws().set_index(["task", "labelled"])
+    rng = np.random.default_rng(0)
+    for task, classes in (("qnli", 2), ("mnli", 3)):
+        sizes = table.loc[task].index
+        steps = rng.multinomial(100, [1 / classes] * classes, (2000, len(sizes)))
+        steps[:, 0] += rng.multinomial(10, [1 / classes] * classes, 2000)
+        gaps = np.ptp(steps.cumsum(1), axis=-1)
+        np.testing.assert_allclose(table.loc[task, "mean"], gaps.mean(0), rtol=0.06)
+        as_even = (gaps.mean(1) <= table.loc[task, "paper"].mean()).mean()
+        assert table.loc[task, "as_even"].nunique() == 1
+        assert table.loc[task, "as_even"].iloc[0] == pytest.approx(as_even, abs=0.005)
+    assert (table.loc[("qnli", 910), "paper"], table.loc[("mnli", 910), "paper"]) == (4, 9)

@@ -45,7 +45,8 @@ def test_what_a_run_stores_answers_the_questions(tiny_protocol, tmp_path):
     for probs_NC in questions.predictions(validation).values():
         np.testing.assert_allclose(probs_NC.sum(1), 1, atol=1e-5)
     errors, diagrams = questions.calibration(validation)
-    assert errors["error"].between(0, 1).all()
+    assert errors[["error", "floor"]].stack().between(0, 1).all()
+    assert errors["brier"].between(0, 2).all()
     assert diagrams.groupby("prediction")["rows"].sum().eq(len(validation)).all()
     areas, _ = questions.rejection(validation)
     wrong = questions.predictions(validation)[questions.MEAN].argmax(1) != validation["label"]

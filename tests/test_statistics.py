@@ -230,6 +230,100 @@ def test_layers_are_compared_within_a_seed_in_percent_of_random(seeds):
             assert (row["low"], row["high"]) == pytest.approx(tuple(expected))
 
 
+# ---- what is there twice, correlations, equivalence
+
+
+TWICE = "accuracy is there twice for"
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda table: statistics.wide(table, ["task", "seed", "labelled"], "strategy", "accuracy"),
+        lambda table: statistics.paired_difference(table, "accuracy", "strategy", "random", ["task", "labelled"]),
+        lambda table: statistics.area_under_curve(table, ["task", "strategy", "seed"]),
+        lambda table: statistics.gains(table, ["task", "strategy", "seed"]),
+    ],
+)
+def test_two_runs_in_one_place_are_refused_and_not_averaged(read):
+    table = curves()
+    read(table)
+    refused(lambda: read(pd.concat([table, table.tail(1)])), TWICE, "give runs that differ in one of")
+
+
+def test_layers_of_two_runs_of_a_seed_are_refused():
+    keys = {"layer": "a", "number": 0, "part": "encoder", "seed": 0}
+    layers = pd.DataFrame([{**keys, "strategy": name, "mean": 1.0} for name in ("bald", "random", "random")])
+    statistics.relative_layer_differences(layers.head(2))
+    refused(lambda: statistics.relative_layer_differences(layers), "mean is there twice for layer=a")
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+def test_the_interval_of_a_mean_correlation_holds_the_true_one_nineteen_times_in_twenty(rho):
+    rng = np.random.default_rng(0)
+    studies, seeds, rows = 1000, 5, 40
+    x, noise = rng.normal(size=(2, studies, seeds, rows))
+    y = rho * x + math.sqrt(1 - rho**2) * noise
+    ranks = [stats.rankdata(values, axis=-1) for values in (x, y)]
+    centred = [values - values.mean(-1, keepdims=True) for values in ranks]
+    spearman = (centred[0] * centred[1]).mean(-1) / (ranks[0].std(-1) * ranks[1].std(-1))
+    true = 6 / math.pi * math.asin(rho / 2)  # of Spearman's ρ, for normal x and y
+    numbers = np.repeat(np.arange(studies), seeds)
+    table = pd.DataFrame({"study": numbers, "rho": spearman.ravel(), "rows": rows})
+    found = statistics.mean_correlations(table, ["study"])
+    assert 0.925 <= ((found["low"] < true) & (true < found["high"])).mean() <= 0.97
+    assert found[["low", "high"]].abs().max(axis=None) < 1
+    assert found["runs"].eq(seeds).all()
+    first = np.arctanh(spearman[0])
+    assert found.iloc[0]["mean"] == pytest.approx(np.tanh(first.mean()))
+    expected = stats.ttest_1samp(first, 0).confidence_interval(0.95)
+    assert tuple(found.iloc[0][["low", "high"]]) == pytest.approx(tuple(np.tanh(expected)))
+
+
+def test_a_perfect_correlation_has_a_finite_z_and_the_next_possible_one_a_smaller():
+    for rows in (3, 10, 1000):
+        perfect, next_, none = statistics.fisher_z([1, 1 - 12 / (rows**3 - rows), 0], rows)  # two neighbours swapped
+        assert np.isfinite(perfect)
+        assert perfect > next_ > none == 0
+        assert statistics.fisher_z(-1, rows) == -perfect
+    assert np.isnan(statistics.fisher_z(np.nan, 10))
+
+
+def test_a_correlation_that_no_seed_has_stays_unknown():
+    table = pd.DataFrame({"class": "a", "rho": [np.nan, 0.5, 0.7], "rows": 10})
+    assert statistics.mean_correlations(table, ["class"])["runs"].tolist() == [2]
+    assert statistics.mean_correlations(table.assign(rho=np.nan), ["class"])["mean"].isna().all()
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_a_difference_as_large_as_the_margin_is_seldom_called_equivalent(seeds):
+    rng = np.random.default_rng(seeds)
+    theirs = rng.normal(0.7, 0.02, (1000, seeds))
+    for spread in (0.001, 0.005, 0.02):
+        ours = theirs + rng.normal(0.01, spread, (1000, seeds))
+        p = [statistics.equivalence(*pair, 0.01) for pair in zip(ours, theirs, strict=True)]
+        assert np.mean(np.array(p) <= 0.025) <= 0.04
+        if spread == 0.001:
+            assert np.mean(np.array(p) <= 0.025) >= 0.01
+
+
+def test_noise_is_no_equivalence_and_ten_seeds_show_it_four_times_in_five():
+    rng = np.random.default_rng(0)
+    for seeds, spread, least, most in ((3, 0.008, 0.0, 0.15), (10, 0.008, 0.8, 1.0), (10, 0.03, 0.0, 0.01)):
+        p = [statistics.equivalence(ours, np.zeros(seeds), 0.01) for ours in rng.normal(0, spread, (1000, seeds))]
+        assert least <= np.mean(np.array(p) <= 0.025) <= most
+
+
+def test_equivalence_is_the_interval_within_the_margin():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        ours = rng.normal(rng.choice([-0.006, 0.0, 0.004]), 0.004, rng.choice([3, 5, 10]))
+        low, high = statistics.t_interval(ours)
+        assert (statistics.equivalence(ours, np.zeros(len(ours)), 0.01) <= 0.025) == (max(-low, high) <= 0.01)
+    assert statistics.equivalence([0.5, 0.75], [0.5, 0.75], 0.01) == 0
+    assert statistics.equivalence([0.75, 0.75], [0.5, 0.5], 0.01) == 1
+
+
 # ---- the paper's numbers, as its text prints them
 
 TASKS = ("mnli", "qnli", "sst2", "snli")

@@ -9,6 +9,7 @@ from lib import uncertainty
 from lib.acquisition import STRATEGIES, highest
 from lib.model import build_classifier
 from lib.rows import load_tokenizer, tokenise
+from lib.scoring import examine
 from lib.tasks import load_task
 from lib.training import train
 from lib.uncertainty import draw_masks, pool_features, predict_log_probs, sample_log_probs
@@ -171,6 +172,31 @@ def test_rows_of_three_and_four_tokens_are_scored_like_others(tiny_protocol, row
     alone = torch.cat([scores(classifier, short, [n], masks) for n in range(5)])
     assert (together > 0).all()
     torch.testing.assert_close(alone, together, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "low", "high"), [("float32", 1e-9, 1e-5), ("bfloat16", 1e-4, 0.05)])
+def test_what_a_batch_does_to_its_rows_is_measured_in_the_precision_of_the_run(
+    precision, low, high, tiny_protocol, rows
+):
+    protocol = tiny_protocol(task="mnli", precision=precision)
+    classifier = trained(protocol, rows)
+    features_NF = pool_features(classifier, rows, POOL)
+    measured = examine(classifier, features_NF, rows, POOL, protocol)["encoder_difference"]
+    alone_MF = torch.cat([pool_features(classifier, rows, [row]) for row in POOL[:16]]).double()
+    squares = [(one - other).square().mean() for one, other in zip(alone_MF, features_NF.double(), strict=False)]
+    expected = (sum(squares) / 16) ** 0.5 / features_NF.double().var(0, correction=0).mean() ** 0.5
+    assert measured == pytest.approx(float(expected), rel=0.01)
+    assert low < measured < high
+
+
+def test_features_that_depend_on_their_batch_are_found(tiny_protocol, rows, monkeypatch):
+    protocol = tiny_protocol(task="mnli")
+    classifier = trained(protocol, rows)
+
+    features = classifier.features
+    monkeypatch.setattr(classifier, "features", lambda *batch: features(*batch) + features(*batch).mean(0))
+    features_NF = pool_features(classifier, rows, POOL)
+    assert examine(classifier, features_NF, rows, POOL, protocol)["encoder_difference"] > 0.1
 
 
 def test_real_rows_on_a_real_encoder_are_picked_whatever_their_batch(tiny_protocol, monkeypatch):

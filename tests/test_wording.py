@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lib import wording
 from lib.fields import named
 from lib.model import outline
+from lib.qualitative import papers_random_and_fair_draws
 
 FINITE = st.floats(-1, 1, allow_subnormal=False)
 INTERVALS = st.tuples(FINITE, FINITE, FINITE).map(sorted)
@@ -240,13 +241,30 @@ def test_the_narrowest_intervals_are_named_by_f():
     assert wording.say_narrowest(widths.assign(mean=np.nan)) == ""
 
 
-def test_a_task_that_was_not_learnt_is_named_with_its_accuracy_and_chance():
-    rows = [("sst2", 10, 0.5), ("sst2", 110, 0.8), ("mnli", 10, 0.6), ("mnli", 110, 0.35)]
+def test_a_task_that_was_not_learnt_is_named_with_its_accuracy_and_that_of_a_guess():
+    """Six uneven classes: saying the most frequent one each time is right in 28 of 100 rows, not in 17."""
+    rows = [("sst2", 10, 0.5), ("sst2", 110, 0.8), ("mnli", 10, 0.6), ("mnli", 110, 0.35), ("uneven", 110, 0.3)]
     rounds = pd.DataFrame(rows, columns=["task", "labelled", "accuracy"])
-    rounds["class_counts"] = rounds["task"].map({"sst2": [5, 5], "mnli": [3, 3, 4]})
-    (sentence,) = wording.say_chance(rounds)
-    for text in ("On MNLI", "0.350", "0.333"):
-        assert text in sentence
+    rounds["majority"] = rounds["task"].map({"sst2": 0.51, "mnli": 0.334, "uneven": 0.276})
+    first, second = wording.say_chance(rounds)
+    for text in ("On MNLI", "0.350", "0.334"):
+        assert text in first
+    for text in ("On uneven", "0.300", "0.276"):
+        assert text in second
+    assert wording.say_chance(rounds.assign(accuracy=rounds["majority"] + 0.06)) == []
+
+
+@pytest.mark.parametrize("shares", [[0.5, 0.5], [1 / 3] * 3, [0.28, 0.19, 0.18, 0.02, 0.13, 0.2]])
+def test_of_a_thousand_studies_of_guesses_all_are_named_and_of_those_that_learnt_none(shares):
+    rng = np.random.default_rng(len(shares))
+    studies, seeds, number = 1000, 3, 2000
+    labels = rng.multinomial(number, shares)
+    majority = labels.max() / number
+    for better, named_ in ((0.0, 1.0), (0.1, 0.0)):
+        right = rng.binomial(number, majority + better, (studies, seeds)) / number
+        table = pd.DataFrame({"task": np.repeat(np.arange(studies), seeds), "accuracy": right.ravel()})
+        said = wording.say_chance(table.assign(labelled=910, majority=majority))
+        assert len(said) == named_ * studies
 
 
 VERDICTS = ["supported", "not supported", "inconclusive", "no runs"]
@@ -256,6 +274,7 @@ VERDICTS = ["supported", "not supported", "inconclusive", "no runs"]
 def test_claims_are_counted_by_their_verdict(verdicts):
     names = [f"claim {i}" for i in range(len(verdicts))]
     ledger = pd.DataFrame({"claim": names, "task": "sst2", "verdict": verdicts}, dtype=str)
+    ledger[["p", "p by Holm"]] = np.nan
     sentence = wording.say_claims(ledger)
     by = {
         verdict: [name for name, said in zip(names, verdicts, strict=True) if said == verdict] for verdict in VERDICTS
@@ -270,6 +289,31 @@ def test_claims_are_counted_by_their_verdict(verdicts):
         )
     assert bool(re.search(rf"{len(by['inconclusive'])} inconclusive\b", sentence)) == bool(by["inconclusive"])
     assert not any(name in sentence for name in by["inconclusive"] + by["no runs"])
+
+
+def test_the_effects_that_chance_alone_would_have_are_counted():
+    ledger = pd.DataFrame({"claim": [f"claim {i}" for i in range(31)], "task": "sst2", "verdict": "inconclusive"})
+    ledger["p"] = [0.001, 0.04, *[0.5] * 27, np.nan, 0.01]
+    ledger["p by Holm"] = [0.02, 0.5, *[1.0] * 8, *[np.nan] * 21]
+    ledger.loc[30, "verdict"] = "no runs"
+    sentence = wording.say_claims(ledger)
+    assert "2 of 29 intervals exclude zero" in sentence
+    assert "chance alone would have 1.5 do so" in sentence
+    assert "Holm's correction leaves 1: claim 0 (SST-2)." in sentence
+    assert "Holm's correction leaves none." in wording.say_claims(ledger.iloc[1:])
+
+
+def test_the_papers_random_gaps_are_said_beside_those_of_a_fair_draw():
+    said = wording.say_fair_draws(papers_random_and_fair_draws())
+    assert "on QNLI 4 at 910 rows, where a fair draw from classes of equal size gives 24.0 (0.3 % of fair draws" in said
+    for text in ("on MNLI 9 at 910 rows", "gives 29.5 (fewer than one in a thousand fair draws are as even"):
+        assert text in said
+
+
+def test_the_calibration_error_is_said_beside_its_floor():
+    table = pd.DataFrame({"task": ["sst2"], "prediction": ["one pass"], "error": [0.073], "floor": [0.0661]})
+    said = wording.say_calibration(table)
+    assert "on SST-2, 0.073 of one pass, where perfect calibration would give 0.066." in said
 
 
 @pytest.mark.parametrize("decoder", ["cnn", "linear"])

@@ -3,13 +3,13 @@
 import pandas as pd
 
 from lib import statistics
-from lib.claims.claim import ACCURACY, LESS, MORE, RATIO, Claim, difference
+from lib.claims.claim import ACCURACY, FISHER, LESS, MORE, RATIO, Claim, difference
 from lib.claims.estimates import Estimate, log_ratio_of_spreads, mean_of
 from lib.claims.evidence import Evidence
 
 
 def seeds_by_round(rounds: pd.DataFrame) -> pd.DataFrame:
-    return rounds.pivot_table(index="seed", columns="labelled", values="accuracy").dropna()
+    return statistics.wide(rounds, ["seed"], "labelled", "accuracy").dropna()
 
 
 def early_gain(evidence: Evidence) -> Estimate:
@@ -43,6 +43,7 @@ CLAIMS = (
         early_gain,
         "rate of the accuracy for a hundred rows: first tenth − rest",
         MORE,
+        accuracy=True,
     ),
     Claim(
         "more data lowers the spread between runs",
@@ -50,6 +51,9 @@ CLAIMS = (
         spread_late,
         f"{RATIO}: larger half of the sizes / smaller half",
         LESS,
+        test=FISHER,
+        scale="ratio",
+        accuracy=True,
     ),
     Claim(
         "BALD beats random over all sizes of T",
@@ -58,6 +62,7 @@ CLAIMS = (
         "area under the curve: BALD − random",
         MORE,
         ACCURACY,
+        accuracy=True,
     ),
     Claim(
         "BALD's spread between runs is smaller",
@@ -65,5 +70,8 @@ CLAIMS = (
         spread_of_bald,
         f"{RATIO}: BALD / random",
         LESS,
+        test=FISHER,
+        scale="ratio",
+        accuracy=True,
     ),
 )

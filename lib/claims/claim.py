@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from lib import statistics
@@ -14,6 +15,11 @@ ACCURACY = 0.01  # smallest differences that matter: of accuracy,
 PERCENT = 5.0  # of |Δθ|, in percent,
 ROWS = 1.0  # of rows of a class, for each hundred rows of T
 RATIO = "ratio of standard deviations over runs"
+# what decides: the distribution of the interval
+STUDENT, FISHER = "Student t over seeds", "F of two variances"
+FAIR = "fair draws of the same sizes, simulated"
+# how a value that is measured on another scale is shown
+SHOWN = {"difference": float, "ratio": np.exp, "correlation": np.tanh}
 
 
 @dataclass(frozen=True)
@@ -26,16 +32,19 @@ class Claim:
     quantity: str  # what is measured
     expected: int  # MORE, LESS or SAME as nothing
     margin: float = 0.0  # smallest difference that matters
+    test: str = STUDENT
+    scale: str = "difference"  # a key of SHOWN
+    accuracy: bool = False  # one of the tests of accuracies, over which Holm's correction is taken
     labels: tuple[str, ...] = ()  # classes that the task must have
     paper: Callable = lambda task: None  # the paper's own number for the quantity, where a table has it
 
 
-def difference(table: pd.DataFrame, value: str, of: str, this, minus, step: float = 0.0) -> Estimate:
-    """Paired difference within each seed between two levels of a column. step: see `mean_of`."""
-    wide = table.pivot_table(index="seed", columns=of, values=value)
+def difference(table: pd.DataFrame, value: str, of: str, this, minus, **options) -> Estimate:
+    """Paired difference within each seed between two levels of a column. options: those of `mean_of`."""
+    wide = statistics.wide(table, ["seed"], of, value)
     if this not in wide or minus not in wide:
         raise NoRuns
-    return mean_of(wide[this] - wide[minus], step)
+    return mean_of(wide[this] - wide[minus], **options)
 
 
 def papers_difference(value: Callable) -> Callable:

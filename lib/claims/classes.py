@@ -6,53 +6,92 @@ import numpy as np
 import pandas as pd
 
 from lib import qualitative, statistics
-from lib.claims.claim import LESS, MORE, ROWS, SAME, Claim, difference, papers_difference
-from lib.claims.estimates import Estimate, mean_of
-from lib.claims.evidence import Evidence
+from lib.claims.claim import FAIR, LESS, MORE, ROWS, SAME, STUDENT, Claim, difference, papers_difference
+from lib.claims.estimates import Estimate, beyond_each, mean_of, shift_of
+from lib.claims.evidence import Evidence, NoRuns
+
+FISHER_Z = f"{STUDENT} of Fisher's z"
+GAP = "largest − smallest class"
 
 
 def skew(evidence: Evidence) -> Estimate:
     spread = qualitative.class_spread(evidence.counts)
-    return difference(
-        spread[spread["labelled"] == spread["labelled"].max()], "spread", "strategy", "bald", "random", step=1
-    )
+    last = spread[spread["labelled"] == spread["labelled"].max()]
+    hundreds = spread["labelled"].max() / 100
+    return difference(last, "spread", "strategy", "bald", "random", step=1, unit=hundreds)
 
 
-def growth_of_skew(strategy: str) -> Callable:
-    def measure(evidence: Evidence) -> Estimate:
-        spread = qualitative.class_spread(evidence.counts)
-        some = spread[(spread["strategy"] == strategy) & (spread["labelled"] > spread["labelled"].min())]
-        slopes = [slope(run["labelled"], run["spread"]) for _, run in some.groupby("seed")]
-        return mean_of(slopes, step=100 / max(1, np.ptp(some["labelled"])) if len(some) else 0.0)
-
-    return measure
+def growth_of_skew(evidence: Evidence) -> Estimate:
+    """Against random's: the gap of a sample grows like √|T| even where no class is preferred."""
+    slopes, step = slopes_of_skew(evidence)
+    return difference(slopes, "slope", "strategy", "bald", "random", step=step)
 
 
-def slope(labelled, spread) -> float:
-    """Rows for each hundred rows of T."""
+def growth_of_random(evidence: Evidence) -> Estimate:
+    """Against the gaps of rows that are drawn from U with a fair hand, in runs of the same sizes."""
+    slopes, _ = slopes_of_skew(evidence)
+    slopes = slopes.loc[slopes["strategy"] == "random", "slope"].dropna()
+    if not len(slopes):
+        raise NoRuns
+    counts = evidence.counts[evidence.counts["strategy"] == "random"]
+    run = counts[counts["seed"] == counts["seed"].iloc[0]]
+    sizes = np.unique(run["labelled"])
+    first = run[run["labelled"] == sizes[0]].set_index("class")["rows"]
+    fair = qualitative.fair_spreads(first, evidence.pool.loc[first.index], sizes[1:])
+    return shift_of(slopes, slope(sizes[1:], fair.T))
+
+
+def slopes_of_skew(evidence: Evidence) -> tuple[pd.DataFrame, float]:
+    """The slope of each run from the first acquisition on: strategy, seed, slope; and the step that rounding allows."""
+    spread = qualitative.class_spread(evidence.counts)
+    some = spread[spread["labelled"] > spread["labelled"].min()]
+    runs = [
+        {"strategy": strategy, "seed": seed, "slope": slope(run["labelled"], run["spread"])}
+        for (strategy, seed), run in some.groupby(["strategy", "seed"], sort=False)
+    ]
+    step = 100 / max(1, np.ptp(some["labelled"])) if len(some) else 0.0
+    return pd.DataFrame(runs, columns=["strategy", "seed", "slope"]), step
+
+
+def slope(labelled, spread):
+    """Rows for each hundred rows of T; of one run, or of several in columns."""
     return 100 * np.polyfit(labelled, spread, 1)[0] if len(labelled) > 1 else np.nan
 
 
-def papers_slope(strategy: str) -> Callable:
+def papers_slope(*strategies: str) -> Callable:
+    """Of the first strategy, less that of the second if there is one."""
+
     def read(task: str) -> float | None:
         table = statistics.paper(3)
-        some = table[(table["task"] == task) & (table["strategy"] == strategy)]
-        return slope(some["labelled"], some["value"]) if len(some) else None
+        table = table[table["task"] == task]
+        runs = [table[table["strategy"] == strategy] for strategy in strategies]
+        slopes = [slope(run["labelled"], run["value"]) for run in runs if len(run)]
+        return slopes[0] - sum(slopes[1:]) if len(slopes) == len(strategies) else None
 
     return read
+
+
+def papers_growth(task: str) -> float | None:
+    """The paper's random, less the slope of a fair draw from two or three classes of equal size."""
+    ours = papers_slope("random")(task)
+    if ours is None:
+        return None
+    fair = qualitative.fair_draws_of_the_paper(task)
+    return ours - slope(fair.columns, fair.to_numpy().T).mean()
 
 
 def acquired(evidence: Evidence, share: float) -> pd.DataFrame:
     """Rows of T by class and seed that BALD has acquired after this share of the rounds."""
     counts = evidence.counts[evidence.counts["strategy"] == "bald"]
-    wide = counts.pivot_table(index=["seed", "round"], columns="class", values="rows")
+    wide = statistics.wide(counts, ["seed", "round"], "class", "rows")
     round_ = max(1, round(share * counts["round"].max()))
     return wide.xs(round_, level="round") - wide.xs(0, level="round")
 
 
 def neutral_most(evidence: Evidence) -> Estimate:
     rows = acquired(evidence, 1.0)
-    return mean_of(rows["neutral"] - rows.drop(columns="neutral").max(axis=1), step=1)
+    others = rows.columns.drop("neutral")
+    return beyond_each(lambda level: [mean_of(rows["neutral"] - rows[other], 1, level) for other in others], MORE)
 
 
 def contradiction_early(evidence: Evidence) -> Estimate:
@@ -63,7 +102,8 @@ def contradiction_early(evidence: Evidence) -> Estimate:
 def overlap_of(label: str) -> Callable:
     def measure(evidence: Evidence) -> Estimate:
         some = evidence.scored[evidence.scored["class"] == label]
-        return mean_of(qualitative.rank_correlations(some, "overlap", "bald", ["seed"])["rho"])
+        correlations = qualitative.rank_correlations(some, "overlap", "bald", ["seed"])
+        return mean_of(statistics.fisher_z(correlations["rho"], correlations["rows"]))
 
     return measure
 
@@ -73,7 +113,7 @@ CLAIMS = (
         "BALD skews the classes",
         "section 5, Table 3, p. 9",
         skew,
-        "largest − smallest class at the last round, rows: BALD − random",
+        f"{GAP} at the last round, rows: BALD − random",
         MORE,
         ROWS,
         paper=papers_difference(lambda t: t(3, "bald", 0) - t(3, "random", 0)),
@@ -81,27 +121,29 @@ CLAIMS = (
     Claim(
         "BALD's skew grows",
         "section 5, Table 3, p. 9",
-        growth_of_skew("bald"),
-        "largest − smallest class, rows for each hundred rows acquired",
+        growth_of_skew,
+        f"{GAP}, rows for each hundred rows acquired: BALD − random",
         MORE,
         ROWS,
-        paper=papers_slope("bald"),
+        paper=papers_slope("bald", "random"),
     ),
     Claim(
         "random's skew stays",
         "section 5, Table 3, p. 9",
-        growth_of_skew("random"),
-        "largest − smallest class, rows for each hundred rows acquired",
+        growth_of_random,
+        f"{GAP}, rows for each hundred rows acquired: random − a fair draw",
         SAME,
         ROWS,
-        paper=papers_slope("random"),
+        test=FAIR,
+        paper=papers_growth,
     ),
     Claim(
         "neutral is queried most",
         "section 5, Figure 6, p. 8",
         neutral_most,
-        "rows acquired by BALD: neutral − the larger of the others",
+        "rows acquired by BALD: neutral − the most frequent other class",
         MORE,
+        test=f"{STUDENT}, against each other class",
         labels=("neutral",),
     ),
     Claim(
@@ -118,6 +160,8 @@ CLAIMS = (
         overlap_of("entailment"),
         "Spearman's ρ of word overlap and BALD, entailments",
         LESS,
+        test=FISHER_Z,
+        scale="correlation",
         labels=("entailment", "neutral"),
     ),
     Claim(
@@ -126,6 +170,8 @@ CLAIMS = (
         overlap_of("contradiction"),
         "Spearman's ρ of word overlap and BALD, contradictions",
         MORE,
+        test=FISHER_Z,
+        scale="correlation",
         labels=("contradiction",),
     ),
 )

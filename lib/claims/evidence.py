@@ -63,6 +63,14 @@ class Evidence:
         return qualitative.class_counts(self.rounds, {self.task: TASKS[self.task].labels})
 
     @cached_property
+    def pool(self) -> pd.Series:
+        """Rows of each class in U, before the first acquisition."""
+        first = self.rounds[(self.rounds["round"] == 0) & (self.rounds["strategy"] == "random")]
+        if "pool_counts" not in first or not len(first):
+            raise NoRuns
+        return pd.Series(first["pool_counts"].iloc[0], index=TASKS[self.task].labels)
+
+    @cached_property
     def scored(self) -> pd.DataFrame:
         finished = [p for p in self.main if p.strategy == "bald" and results.Run(p, self.store).done]
         if not finished or not self.texts:

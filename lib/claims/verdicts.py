@@ -4,17 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from lib import results
 from lib.claims import accuracy, classes, estimates, layers, model
-from lib.claims.claim import LESS, MORE, SAME, Claim
+from lib.claims.claim import LESS, MORE, SAME, SHOWN, Claim
 from lib.claims.evidence import Evidence, NoRuns
 from lib.protocol import Profile
 from lib.tasks import TASKS, readable_texts, training_rows
 
 CLAIMS = accuracy.CLAIMS + layers.CLAIMS + classes.CLAIMS + model.CLAIMS
-# measured as logarithms, shown as ratios
-RATIOS = (accuracy.spread_late, accuracy.spread_of_bald, layers.spread_of_last_quarter, model.time_saved)
 
 
 def judge(claim: Claim, evidence: Evidence) -> dict:
@@ -24,12 +23,7 @@ def judge(claim: Claim, evidence: Evidence) -> dict:
     except NoRuns:
         estimate = estimates.mean_of([])
     verdict = estimates.verdict(estimate, claim.expected, claim.margin)
-    shown = np.exp if claim.measure in RATIOS else float
-    needed = ""
-    if verdict == "inconclusive":
-        known = not np.isnan(estimate.low)
-        seeds = estimates.seeds_needed(estimate, claim.expected, claim.margin) if known else None
-        needed = str(seeds) if seeds else "more than 1,000" if known else "unknown: one run, or none differ"
+    shown = SHOWN[claim.scale]
     return {
         "claim": claim.text,
         "in the paper": claim.place,
@@ -37,22 +31,38 @@ def judge(claim: Claim, evidence: Evidence) -> dict:
         "measured": claim.quantity,
         "paper": claim.paper(evidence.task),
         "ours": float(shown(estimate.value)),
-        "low": float(shown(estimate.low)) if estimate.runs else np.nan,
-        "high": float(shown(estimate.high)) if estimate.runs else np.nan,
+        "low": float(shown(estimate.low)),
+        "high": float(shown(estimate.high)),
         "seeds": estimate.runs,
-        "test": rule_of(claim),
+        "test": rule_of(claim, estimate),
+        "p": estimate.p,
         "verdict": verdict,
-        "seeds needed": needed,
+        "seeds needed": say_needed(claim, estimate) if verdict == "inconclusive" else "",
     }
 
 
-def rule_of(claim: Claim) -> str:
+def say_needed(claim: Claim, estimate: estimates.Estimate) -> str:
+    if estimate.power is None:
+        return "unknown: one run, or none differ"
+    return str(estimates.seeds_needed(estimate, claim.margin) or "more than 1,000")
+
+
+def rule_of(claim: Claim, estimate: estimates.Estimate) -> str:
     """What decides: the distribution of the interval, and what the interval is compared with."""
-    spread = claim.measure in RATIOS and claim.measure is not model.time_saved
-    null = 1 if claim.measure in RATIOS else 0
-    side = {MORE: f"> {null}", LESS: f"< {null}", SAME: f"within ± {claim.margin:g}"}[claim.expected]
-    equal = f"; not if within ± {claim.margin:g}" if claim.margin and claim.expected != SAME else ""
-    return f"{'F of two variances' if spread else 'Student t over seeds'}: {side}{equal}"
+    null, margin = int(claim.scale == "ratio"), f"within ± {claim.margin * estimate.unit:.3g}"
+    side = {MORE: f"> {null}", LESS: f"< {null}", SAME: margin}[claim.expected]
+    equal = f"; not if {margin}" if claim.margin and claim.expected != SAME else ""
+    return f"{claim.test}: {side}{equal}"
+
+
+def corrected(rows: list[dict]) -> list[float]:
+    """p of each test of accuracies by Holm's correction over all of them; nan for other tests, and without a p."""
+    of_accuracy = {claim.text for claim in CLAIMS if claim.accuracy}
+    p = np.array([row["p"] if row["claim"] in of_accuracy else np.nan for row in rows])
+    known = ~np.isnan(p)
+    if known.any():
+        p[known] = multipletests(p[known], method="holm")[1]
+    return p.tolist()
 
 
 def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataFrame:
@@ -65,7 +75,9 @@ def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataF
         rows += [judge(claim, evidence) for claim in fitting]
     order = [claim.text for claim in CLAIMS]
     rows.sort(key=lambda row: order.index(row["claim"]))  # a claim's tasks below each other
-    return pd.DataFrame(rows).astype({"paper": float})
+    table = pd.DataFrame(rows).astype({"paper": float})
+    table.insert(table.columns.get_loc("p") + 1, "p by Holm", corrected(rows))
+    return table
 
 
 def runs_of(study: Profile, *, tasks="", runs=0, store="", **changes) -> list[str]:

@@ -25,6 +25,9 @@ HEADINGS = {
     "between_draws": "shared by two draws",
     "with_largest": "shared with the largest S",
     "samples": "S",
+    "error": "calibration error",
+    "floor": "its floor",
+    "brier": "Brier score",
 }
 COUNTS = ("near_duplicates", "pairs")  # columns of counts, which are floats because they are means over runs
 ROUNDING = 1e-12  # smaller differences are errors of rounding, and shown as 0

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from sklearn.metrics import cohen_kappa_score
 
 from lib import scoring, uncertainty
 from lib.active_learning import device, settled
@@ -213,7 +214,6 @@ class Labelling:
 
 def kappa(first_N, second_N) -> float:
     """Cohen's κ, the agreement of two models beyond chance; 0 if both always say one class: they learnt nothing."""
-    first, second = np.asarray(first_N), np.asarray(second_N)
-    classes = np.union1d(first, second)
-    expected = sum((first == c).mean() * (second == c).mean() for c in classes) if len(classes) else 1.0
-    return 0.0 if expected == 1 else float(((first == second).mean() - expected) / (1 - expected))
+    if len(np.union1d(first_N, second_N)) < 2:
+        return 0.0
+    return float(cohen_kappa_score(first_N, second_N))
