@@ -8,7 +8,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib.command import HELP, OPTIONS, Command, UsageError, describe, plan, plan_benchmark, read_notebooks
+from lib.command import HELP, OPTIONS, Command, UsageError, describe, plan, plan_audit, plan_benchmark, read_notebooks
 
 __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
 
@@ -28,6 +28,8 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
             return 0
         if options[:1] == ["benchmark"]:
             return benchmark(plan_benchmark(options[1:], Path(caller)), verb)
+        if options[:1] in (["check"], ["verify"]):
+            return audit(plan_audit(options, Path(caller)), verb)
         command = plan(options, Path(caller), read_notebooks(notebooks))
         if verb == "check":
             return 0
@@ -58,6 +60,29 @@ def benchmark(given: dict[str, str], verb: str) -> int:
         return measure_all(**given)
     except StudyError as error:
         raise UsageError(error) from error
+
+
+def audit(given: dict, verb: str) -> int:
+    """`check` or `verify`: 1 if something is not as it should be."""
+    if verb == "check":
+        return 0
+    stop_on_signals()
+    from lib import audit
+    from lib.fields import StudyError
+    from lib.results import STORE
+
+    store = Path(given.pop("store") or STORE)
+    try:
+        if given.pop("verb") == "verify":
+            same, line = audit.verify(store, **given)
+            print(line)
+            return 0 if same else 1
+        problems = audit.check(store)
+    except StudyError as error:
+        raise UsageError(error) from error
+    runs = len(list(store.rglob("protocol.json")))
+    print("\n".join([*problems, f"{runs} runs, {len(problems)} problems"]))
+    return 1 if problems else 0
 
 
 def stop_on_signals() -> None:
@@ -106,8 +131,10 @@ def needed_runs(command: Command) -> list[tuple[Path, list, Path | str]]:
 def status(command: Command) -> int:
     """Print the runs that the notebooks need, one a line (dry run) or one line a notebook; computes nothing."""
     needed = needed_runs(command)
-    from lib.ledger import ledger, summary
+    from lib.ledger import ledger, older, summary
 
+    for line in filter(None, map(older, dict.fromkeys(store for _, _, store in needed))):
+        print(line, flush=True)
     before = None
     while True:
         ledgers = [(path.stem, ledger(protocols, store)) for path, protocols, store in needed]

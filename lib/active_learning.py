@@ -3,7 +3,7 @@
 import copy
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -25,19 +25,19 @@ def run(protocol: Protocol, store=results.STORE) -> pd.DataFrame:
 
     Each round is in the store before the next begins: a run that was killed goes on from its last finished round.
     """
-    record = results.Run(protocol, Path(store))
+    record = results.Run(protocol, Path(store)).settled()
     if not record.done:
-        with settled(protocol):
-            prepared = prepare(protocol)  # a mistake is found before anything is written
+        with settled(record.protocol):
+            prepared = prepare(record.protocol)  # a mistake is found before anything is written
             with record.locked():
                 if not record.done:  # another process may have finished it while this one waited
-                    compute(protocol, record, *prepared)
+                    compute(record.protocol, record, *prepared)
     return results.load("rounds", [protocol], store)
 
 
 def prepare(protocol: Protocol) -> tuple[Task, Classifier]:
     """The rows and θ_0. Raises StudyError if they do not go together with the protocol."""
-    task = load_task(protocol.task, protocol.hub, protocol.encoder, protocol.max_length)
+    task = load_task(protocol.task, protocol.hub, protocol.encoder, protocol.max_length, protocol.rows)
     split_rows(protocol, task)
     classifier = build_classifier(protocol, task.num_labels)
     known = len(classifier.encoder.bert.embeddings.word_embeddings.weight)
@@ -105,8 +105,7 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
 
 def split_rows(protocol: Protocol, task: Task) -> tuple[np.ndarray, np.ndarray]:
     """T = S_start, the first rows, and U. Raises StudyError if the task has too few rows for the protocol."""
-    whole = protocol.strategy == "random" and protocol.random_pool == "train"
-    end = len(task.train) if whole else min(protocol.pool, len(task.train))
+    end = protocol.reach(len(task.train))
     needed = protocol.start + protocol.rounds * protocol.query
     if needed > end:
         raise StudyError(
@@ -133,14 +132,31 @@ def device() -> torch.device:
 
 @contextmanager
 def settled(protocol: Protocol):
-    """The run's number of threads and, on a GPU, deterministic algorithms; what was before is restored after it."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    """The run's number of threads and, on a GPU, algorithms that give the same bits; restored after it.
+
+    Strict, not a warning: with a warning alone, the backward pass of attention is not deterministic.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(protocol.threads)
-    if torch.cuda.is_available():
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with deterministic() if torch.cuda.is_available() else nullcontext():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def deterministic():
+    """torch's deterministic algorithms or an error, no TensorFloat-32, no filling of new tensors; restored after it."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    chosen, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    fills, rounds = torch.utils.deterministic.fill_uninitialized_memory, torch.backends.cudnn.allow_tf32
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # it would fill every tensor before it is computed
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(chosen, warn_only=warns)
+        torch.utils.deterministic.fill_uninitialized_memory = fills
+        torch.backends.cudnn.allow_tf32 = rounds

@@ -14,6 +14,7 @@ OPTIONS = {
     "--profile": "quick|minilm|paper",
     "--only": "NN[,NN]",
     "--hub": "FOLDER",
+    "--rows": "study|first",
     "-p": "NAME VALUE",
     "--workers": "N",
     "--results": "FOLDER",
@@ -24,14 +25,20 @@ OPTIONS = {
     "--watch": "",
 }
 SCHEDULER = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
+ROWS = ("study", "first")
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
 PATHS = ("path", "save", "output")  # parameters that are read from the caller's folder
-WITH_OPTION = ("profile", "hub", "results")  # parameters of the notebooks that are not set with -p
+WITH_OPTION = ("profile", "hub", "rows", "results")  # parameters of the notebooks that are not set with -p
 HELP = """\
 usage: ./run_all.sh [OPTION]...           run the notebooks in order
        ./run_all.sh publish [OPTION]...   make the runs that they need, as far as they are finished, the committed
                                           study, with figures and executed notebooks: results/study/<profile>/
        ./run_all.sh status [OPTION]...    say what is there of the runs they need, and what is left
+       ./run_all.sh check [OPTION]...     read the whole store; say what is torn, foreign or altered
+       ./run_all.sh verify [RUN]...       compute one round of a finished run again and compare: bit for bit on the same
+                                          kind of processor, and then the run counts as done by today's code. RUN: its
+                                          folder, or the beginning of it (default: the cheapest run); --round N (default
+                                          1), --hub FOLDER (default: where the rows lay then), --results FOLDER
        ./run_all.sh benchmark [OPTION]... time the study's parts against their floors: figures/benchmark.md;
                                           --hub FOLDER for rows of GLUE, --only NAME[,NAME] for some of the table
        ./run_all.sh test [ARGUMENT]...    run the tests; the arguments go to pytest
@@ -41,6 +48,8 @@ The first call sets up what they need: in .venv, or in the active environment if
   --profile NAME     quick (the default), minilm or paper: what is computed, and so how long it takes
   --only NN[,NN]     only these notebooks, for example --only 02,04; 07, which is for your own data, runs only so
   --hub FOLDER       read data sets and checkpoints from a folder laid out like the Hugging Face Hub
+  --rows study|first which rows of a data set of the minilm profile: those of the study, whatever their order there (the
+                     default), or the first, which is another study
   -p NAME VALUE      set a parameter of the notebooks (below); may be repeated
   --workers N        processes that share the runs (default: one a GPU or a core); 1: none beside the notebook's own
   --scheduler ADDR   a Dask scheduler whose workers compute the runs, as DASK_SCHEDULER_ADDRESS does
@@ -139,10 +148,11 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     if scheduler and workers is not None:
         raise UsageError("--workers is for this machine: leave it out with --scheduler, whose workers are its own")
     given = {"profile": profile, **hub_folder(options, caller)}
-    if "--results" in options:
-        given["results"] = str((caller / options["--results"]).resolve())
-    if "results" in given and not nearest(given["results"]).is_dir():
-        raise UsageError(f"--results {options['--results']}: this is not a folder: give one, or a new name")
+    if "--rows" in options:
+        if options["--rows"] not in ROWS:
+            raise UsageError(f"--rows {options['--rows']}: choose from {', '.join(ROWS)}")
+        given["rows"] = options["--rows"]
+    given |= results_folder(options, caller)
     check_names(pairs, chosen, notebooks)
     jobs = []
     for path, defaults in chosen.items():
@@ -187,6 +197,33 @@ def plan_benchmark(arguments: list[str], caller: Path) -> dict[str, str]:
     return {"only": options.get("--only", ""), **hub_folder(options, caller)}
 
 
+def plan_audit(arguments: list[str], caller: Path) -> dict:
+    """For `check` and `verify`: verb, store and, of verify, name, round_ and hub. Raises UsageError."""
+    verb, *rest = arguments
+    name = rest.pop(0) if verb == "verify" and rest and not rest[0].startswith("-") else ""
+    takes = {"check": ("--results",), "verify": ("--round", "--hub", "--results")}[verb]
+    options, pairs = parse(rest, OPTIONS | {"--round": "N"})
+    for option in [*options, *(["-p"] if pairs else [])]:
+        if option not in takes:
+            raise UsageError(f"{option} does not belong to {verb}: it takes {', '.join(takes)}")
+    if not options.get("--round", "0").isdecimal():
+        raise UsageError(f"--round {options['--round']}: give a whole number, for example --round 1")
+    given = {"verb": verb, "store": results_folder(options, caller).get("results", "")}
+    if verb == "verify":
+        round_ = int(options["--round"]) if "--round" in options else None
+        given |= {"name": name, "round_": round_, "hub": hub_folder(options, caller).get("hub", "")}
+    return given
+
+
+def results_folder(options: dict[str, str], caller: Path) -> dict[str, str]:
+    if "--results" not in options:
+        return {}
+    folder = str((caller / options["--results"]).resolve())
+    if not nearest(folder).is_dir():
+        raise UsageError(f"--results {options['--results']}: this is not a folder: give one, or a new name")
+    return {"results": folder}
+
+
 def hub_folder(options: dict[str, str], caller: Path) -> dict[str, str]:
     if "--hub" not in options:
         return {}
@@ -197,7 +234,7 @@ def hub_folder(options: dict[str, str], caller: Path) -> dict[str, str]:
     return {"hub": str(folder)}
 
 
-def parse(arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+def parse(arguments: list[str], known: dict[str, str] = OPTIONS) -> tuple[dict[str, str], list[tuple[str, str]]]:
     """Options and -p pairs. Not argparse, which takes the value of `-p frozen -2,0` for an option."""
     options, pairs, rest = {}, [], list(arguments)
     while rest:
@@ -205,15 +242,15 @@ def parse(arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
         if option.startswith("--") and "=" in option:
             option, value = option.split("=", 1)
             rest.insert(0, value)
-        if option not in OPTIONS:
-            raise UsageError(f"unknown argument {option!r}: choose from {', '.join(OPTIONS)}, --help")
-        if not OPTIONS[option]:
+        if option not in known:
+            raise UsageError(f"unknown argument {option!r}: choose from {', '.join(known)}, --help")
+        if not known[option]:
             options[option] = ""
             continue
-        length = len(OPTIONS[option].split())
+        length = len(known[option].split())
         values, rest = rest[:length], rest[length:]
         if len(values) < length or any(value.startswith("--") for value in values):
-            raise UsageError(f"{option} needs {OPTIONS[option]} after it: see ./run_all.sh --help")
+            raise UsageError(f"{option} needs {known[option]} after it: see ./run_all.sh --help")
         if option == "-p":
             pairs.append(tuple(values))
         else:

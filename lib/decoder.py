@@ -1,33 +1,18 @@
 """The decoder: a CNN, or a linear layer on [CLS], with dropout whose masks can be given."""
 
+from collections.abc import Iterable, Iterator
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lib.dropout import LARGEST, MCDropout, ValueDropout
 from lib.protocol import Protocol
-from lib.rows import Batch
+from lib.rows import Batch, ranges
 
 HEIGHTS = (3, 4, 5)  # of the convolutional filters, in tokens
-
-
-class MCDropout(nn.Module):
-    """Dropout that a stochastic pass keeps on (Gal and Ghahramani 2016).
-
-    Training draws a mask for every row. A stochastic pass is given its masks, masks_SW: pass s uses mask s for every
-    row, which makes it one concrete model ω_s. Otherwise nothing is dropped.
-    """
-
-    def __init__(self, width: int, rate: float):
-        super().__init__()
-        self.width, self.rate = width, rate
-
-    def draw(self, samples: int, generator: torch.Generator) -> Tensor:
-        """masks_SW: 0 with probability `rate`, else 1 / (1 - rate); float32 on the CPU."""
-        kept = torch.rand(samples, self.width, generator=generator) >= self.rate
-        return kept.float() / (1 - self.rate)
-
-    def forward(self, input_NW: Tensor) -> Tensor:
-        return F.dropout(input_NW, self.rate, self.training)
+GAP = max(HEIGHTS) - 1  # zeros before, between and after packed rows, so that no window reaches two of them
 
 
 class LinearDecoder(nn.Module):
@@ -46,6 +31,9 @@ class LinearDecoder(nn.Module):
     def features(self, hidden_TH: Tensor, batch: Batch) -> Tensor:
         return hidden_TH[batch.starts_B]
 
+    def estimate_norms(self, encoded: Iterable[tuple[Tensor, Batch]]) -> None:
+        """It has none."""
+
     def forward(self, features_NF: Tensor) -> Tensor:
         return self.output(self.dropout(features_NF))
 
@@ -58,31 +46,32 @@ class CNNDecoder(nn.Module):
     """Kim (2014) over all hidden states of the last layer, as the paper's section 2.1 describes it.
 
     Filters of height 3, 4 and 5 → batch norm → ReLU → dropout → maximum over time → hidden layer → output layer, with
-    dropout on the input of both layers. A window lies inside its row; a row with fewer tokens than the widest filter
-    is extended with zeros to that height. The dropout of the feature maps drops whole maps: dropped after the
-    maximum, which gives the same numbers, it has one mask whatever a row's length.
+    dropout on the input of both layers. A window may reach over both ends of its row, where it finds zeros. In
+    training, batch norm takes mean and variance from the windows of its batch; for predictions from those of all of T
+    (`estimate_norms`). Why it is so: docs/decisions.md
     """
 
     def __init__(self, protocol: Protocol, width: int, num_labels: int):
         super().__init__()
         maps, total = protocol.maps, protocol.maps * len(HEIGHTS)
         self.convolutions = nn.ModuleList(nn.Conv1d(width, maps, height) for height in HEIGHTS)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(maps, momentum=None) for _ in HEIGHTS)
-        self.map_dropout = MCDropout(total, protocol.dropout)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(maps, momentum=0.0) for _ in HEIGHTS)
+        self.value_dropout = ValueDropout(total, protocol.dropout)
         self.hidden_dropout = MCDropout(total, protocol.dropout)
         self.hidden = nn.Linear(total, protocol.hidden)
         self.output_dropout = MCDropout(protocol.hidden, protocol.dropout)
         self.output = nn.Linear(protocol.hidden, num_labels)
-        every = ("map_dropout", "hidden_dropout", "output_dropout")
+        every = ("value_dropout", "hidden_dropout", "output_dropout")
         self.mc_dropouts = every if protocol.mc_dropout == "decoder" else ("hidden_dropout",)
+        self.largest = LARGEST if "value_dropout" in self.mc_dropouts else 1
 
     def stages(self) -> list[dict[str, nn.Module | None]]:
         """What happens to a row, step by step, names and modules (side by side if parallel): for Figure 1."""
         return [
             {f"convolution {height}": layer for height, layer in zip(HEIGHTS, self.convolutions, strict=True)},
             {"batch norm, ReLU": self.norms},
+            {"dropout of values": self.value_dropout},
             {"maximum over time": None},
-            {"dropout of maps": self.map_dropout},
             {"dropout": self.hidden_dropout},
             {"hidden layer, ReLU": self.hidden},
             {"dropout": self.output_dropout},
@@ -90,24 +79,65 @@ class CNNDecoder(nn.Module):
         ]
 
     def features(self, hidden_TH: Tensor, batch: Batch) -> Tensor:
-        """→ features_NF, the maximum of each feature map over the windows of each row."""
-        hidden_TH, lengths = _at_least(max(HEIGHTS), hidden_TH, batch)
-        maxima = []
-        for height, convolution, norm in zip(HEIGHTS, self.convolutions, self.norms, strict=True):
-            maps_WM = _inside_rows(convolution(hidden_TH.T[None])[0].T, lengths, height)
-            maxima.append(_maximum_over_time(F.relu(norm(maps_WM)), lengths - height + 1))
-        return torch.cat(maxima, 1)
+        """→ features_NF, the maximum of each feature map over the windows of each row.
+
+        Where stochastic passes drop values below the maximum, F holds the largest few of each map, side by side.
+        """
+        features = []
+        for norm, (maps_WM, windows_B) in zip(self.norms, self.windows(hidden_TH, batch), strict=True):
+            values_WM = self.value_dropout(F.relu(norm(maps_WM)))
+            features.append(_largest(values_WM, windows_B, self.largest))
+        return torch.cat(features, 1)
+
+    def windows(self, hidden_TH: Tensor, batch: Batch) -> Iterator[tuple[Tensor, np.ndarray]]:
+        """For each height: maps_WM of all windows that hold a token, and how many of them each row has.
+
+        A convolution is one product of every token with every tap of the filters, and sums of shifted products: equal
+        to nn.Conv1d over each row with zeros around it, and the same operations whatever the lengths.
+        """
+        lengths_B = batch.lengths
+        starts_B = GAP + np.cumsum(lengths_B + GAP) - (lengths_B + GAP)
+        taps_XH = torch.cat([layer.weight.permute(2, 0, 1).flatten(0, 1) for layer in self.convolutions])
+        products_TX = F.linear(hidden_TH, taps_XH)
+        spaced_PX = products_TX.new_zeros(starts_B[-1] + lengths_B[-1] + GAP, len(taps_XH))
+        spaced_PX = spaced_PX.index_copy(0, _index(ranges(starts_B, lengths_B), hidden_TH), products_TX)
+        products_of = spaced_PX.split([layer.out_channels * layer.kernel_size[0] for layer in self.convolutions], 1)
+        for height, layer, products_PX in zip(HEIGHTS, self.convolutions, products_of, strict=True):
+            maps_PM = layer.bias
+            for tap, products_PM in enumerate(products_PX.chunk(height, 1)):
+                maps_PM = maps_PM + products_PM[tap : len(products_PM) - height + 1 + tap]
+            windows_B = lengths_B + height - 1
+            yield maps_PM.index_select(0, _index(ranges(starts_B - height + 1, windows_B), hidden_TH)), windows_B
+
+    @torch.no_grad()
+    def estimate_norms(self, encoded: Iterable[tuple[Tensor, Batch]]) -> None:
+        """Batch norm's mean and variance for predictions: over all windows of these rows, in float64.
+
+        Wu and Johnson (2021) call it precise batch norm. An average of the batches' would hold what the first steps of
+        training have seen.
+        """
+        sums = [norm.running_mean.new_zeros(2, norm.num_features, dtype=torch.float64) for norm in self.norms]
+        counts = [0] * len(self.norms)
+        for hidden_TH, batch in encoded:
+            for i, (maps_WM, windows_B) in enumerate(self.windows(hidden_TH, batch)):
+                maps_WM = maps_WM.double()
+                sums[i] += torch.stack([maps_WM.sum(0), maps_WM.square().sum(0)])
+                counts[i] += int(windows_B.sum())
+        for norm, total, count in zip(self.norms, sums, counts, strict=True):
+            mean, mean_of_squares = total / count
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(mean_of_squares - mean.square())
 
     def forward(self, features_NF: Tensor) -> Tensor:
-        features_NF = self.hidden_dropout(self.map_dropout(features_NF))
+        features_NF = self.hidden_dropout(features_NF[:, :: self.largest])
         return self.output(self.output_dropout(F.relu(self.hidden(features_NF))))
 
     def stochastic(self, features_NF: Tensor, masks: dict[str, Tensor]) -> Tensor:
-        mask_SF = masks["hidden_dropout"]
-        if "map_dropout" in masks:
-            mask_SF = mask_SF * masks["map_dropout"]
+        mask_SF = masks["hidden_dropout"].repeat_interleave(self.largest, 1)
+        if "value_dropout" in masks:
+            mask_SF = mask_SF * masks["value_dropout"]
         # a mask on a layer's input is a mask on the columns of its weights: one product serves all passes
-        weights_SHF = self.hidden.weight * mask_SF[:, None]
+        weights_SHF = self.hidden.weight.repeat_interleave(self.largest, 1) * mask_SF[:, None]
         hidden_NSH = F.linear(features_NF, weights_SHF.flatten(0, 1)).unflatten(1, (len(mask_SF), -1))
         hidden_NSH = F.relu(hidden_NSH + self.hidden.bias)
         if "output_dropout" in masks:
@@ -115,34 +145,18 @@ class CNNDecoder(nn.Module):
         return self.output(hidden_NSH).transpose(0, 1)
 
 
-def _at_least(height: int, hidden_TH: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Extend rows of fewer than `height` tokens with zeros. → hidden_TH, lengths_B"""
-    lengths_B = torch.from_numpy(batch.lengths).to(hidden_TH.device)
-    if batch.lengths.min() >= height:
-        return hidden_TH, lengths_B
-    extended_B = lengths_B.clamp(min=height)
-    starts_B = extended_B.cumsum(0) - extended_B
-    places_T = torch.repeat_interleave(starts_B, lengths_B) + batch.positions_T
-    zeros = hidden_TH.new_zeros(int(extended_B.sum()), hidden_TH.shape[1])
-    return zeros.index_copy(0, places_T, hidden_TH), extended_B
+def _index(places: np.ndarray, like: Tensor) -> Tensor:
+    return torch.from_numpy(places).to(like.device)
 
 
-def _inside_rows(windows_WM: Tensor, lengths_B: Tensor, height: int) -> Tensor:
-    """Of all windows over the packed rows, those that do not reach into the next row."""
-    ends_B = lengths_B.cumsum(0)
-    start = torch.arange(len(windows_WM), device=windows_WM.device)
-    end_of_row = torch.repeat_interleave(ends_B, lengths_B)[: len(windows_WM)]
-    return windows_WM[start + height <= end_of_row]
-
-
-def _maximum_over_time(maps_WM: Tensor, windows_B: Tensor) -> Tensor:
-    """Maximum of nonnegative maps over each row's windows: W × M → B × M."""
-    row_W = torch.repeat_interleave(torch.arange(len(windows_B), device=maps_WM.device), windows_B)
-    place_W = torch.arange(len(row_W), device=maps_WM.device) - (windows_B.cumsum(0) - windows_B)[row_W]
-    longest = int(windows_B.max())
-    padded = maps_WM.new_zeros(len(windows_B) * longest, maps_WM.shape[1])
-    padded = padded.index_copy(0, row_W * longest + place_W, maps_WM)
-    return padded.view(len(windows_B), longest, -1).amax(1)
+def _largest(values_WM: Tensor, windows_B: np.ndarray, number: int) -> Tensor:
+    """The largest values of each map over each row's windows, in falling order: W × M → B × (M · number)."""
+    if number == 1:
+        return torch.segment_reduce(values_WM, "max", lengths=_index(windows_B, values_WM), unsafe=True)
+    rows, longest = len(windows_B), max(number, int(windows_B.max()))
+    padded = values_WM.new_zeros(rows * longest, values_WM.shape[1])
+    padded = padded.index_copy(0, _index(ranges(np.arange(rows) * longest, windows_B), values_WM), values_WM)
+    return padded.view(rows, longest, -1).topk(number, 1).values.transpose(1, 2).flatten(1)
 
 
 DECODERS = {"cnn": CNNDecoder, "linear": LinearDecoder}

@@ -21,6 +21,7 @@ CHOICES = {
     "restart": ("cold", "warm"),
     "frozen_dropout": ("off", "on"),
     "random_pool": ("same", "train"),
+    "rows": ("study", "first"),
     "precision": ("auto", "float32", "bfloat16"),
 }
 
@@ -81,6 +82,7 @@ WRITTEN = {
     "qnli": "QNLI",
     "sst2": "SST-2",
     "snli": "SNLI",
+    "trec": "TREC",
 }
 
 

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lib import provenance, published
-from lib.fields import named
+from lib import published
+from lib.fields import named, one_of
 from lib.files import read_json
 from lib.protocol import Protocol
-from lib.results import Run
+from lib.results import SCHEMA, Run
 from lib.sweep import cost, plan, say_time
 
 NEAREST = 20  # stored runs that a missing one is compared with
+NAMED = 5  # of the definitions that differ
 TIMED = 30  # stored runs from which the seconds of a unit of cost are taken
 STATES = ("done", "stale", "partial", "failed", "missing")
 
@@ -59,13 +60,13 @@ def entry(run: Run, stored: "Stored") -> Entry:
 
 
 def differing_code(run: Run) -> str:
-    """Which modules computed this run in another version."""
+    """Which functions, classes or constants computed this run in another version."""
     origin = run.origin
     if not origin:
         return "its provenance.json cannot be read"
-    then, now = origin.get("modules", {}), provenance.modules()
-    changed = [name for name in now if name in then and then[name] != now[name]]
-    return f"code differs: {', '.join(changed) or 'some module'} (computed at {str(origin.get('commit'))[:9]})"
+    first, others = run.other_code[:NAMED], len(run.other_code) - NAMED
+    more = f" and {others} more" if others > 0 else ""
+    return f"code differs: {', '.join(first)}{more} (computed at {str(origin.get('commit'))[:9]})"
 
 
 @dataclass(frozen=True)
@@ -84,9 +85,14 @@ class Stored:
         return {name: study for study in published.studies() for name in study.runs}
 
     @cached_property
+    def live(self) -> dict[str, dict | None]:
+        """Name → protocol.json of a folder in the store; None if it has none that can be read."""
+        return {name: read_json(self.store / name / "protocol.json") for name in sorted(self.names)}
+
+    @cached_property
     def runs(self) -> dict[str, dict]:
         """Name → protocol.json, or what the manifest has of it."""
-        found = {name: read_json(self.store / name / "protocol.json") for name in sorted(self.names)}
+        found = dict(self.live)
         for name, study in self.published.items():
             entry = study.runs[name]
             found[name] = found[name] or {**entry["identity"], "fields": entry["fields"]}
@@ -153,6 +159,18 @@ class Stored:
 
 def alike(protocol: dict) -> tuple:
     return tuple(protocol.get(field) for field in ("task", "strategy", "frozen", "seed"))
+
+
+def older(store) -> str:
+    """A line about runs of another version of the store; empty if there are none."""
+    found = (said["schema"] for said in Stored(Path(store)).live.values() if said and "schema" in said)
+    schemas = Counter(schema for schema in found if schema != SCHEMA)
+    if not schemas:
+        return ""
+    return (
+        f"{schemas.total()} runs in {store} are of an older version (schema {one_of(sorted(schemas, key=str))}; this one "
+        f"reads {SCHEMA}): they are left alone"
+    )
 
 
 def decisions(identity: dict) -> dict:

@@ -1,5 +1,6 @@
 """The classifier: BERT over packed rows, and a decoder; which of its layers are trained."""
 
+import math
 from contextlib import contextmanager
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 
 from lib import sources
 from lib.decoder import DECODERS
+from lib.dropout import drop, replace_dropout
 from lib.fields import StudyError
 from lib.protocol import Protocol
 from lib.rows import Batch
@@ -22,6 +24,7 @@ class Encoder(nn.Module):
 
     def __init__(self, bert, precision: str = "float32"):
         super().__init__()
+        replace_dropout(bert)
         self.bert = bert
         self.precision = precision
         self.width = bert.config.hidden_size
@@ -57,8 +60,11 @@ class Encoder(nn.Module):
         bias = torch.cat([p.bias for p in projections])
         qkv = padding.add(F.linear(hidden_TH, weight, bias))
         q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each B × heads × longest × width
-        dropout = attention.dropout.p if attention.training else 0.0
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=padding.mask, dropout_p=dropout)
+        if attention.training and attention.dropout.p and q.device.type == "cpu":
+            attended = _attend_with_dropout(q, k, v, padding.mask, attention.dropout.p)
+        else:
+            dropout = attention.dropout.p if attention.training else 0.0
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=padding.mask, dropout_p=dropout)
         return padding.remove(attended.transpose(1, 2).flatten(2))
 
     @contextmanager
@@ -77,6 +83,14 @@ class Encoder(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """→ hidden_TH, the last hidden state of every token."""
         return self.run_layers(self.embed(batch), batch)
+
+
+def _attend_with_dropout(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, rate: float) -> Tensor:
+    """Scaled dot-product attention with dropout of its probabilities; on a CPU torch does the same, slower."""
+    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    return drop(scores.softmax(-1), rate) @ v
 
 
 class Padding:
@@ -105,20 +119,20 @@ class Padding:
 
 
 class Classifier(nn.Module):
-    """Encoder and decoder. `features` is the part below the first MC dropout, `decoder` what follows."""
+    """Encoder and decoder. The decoder's `features` are what lies below the first MC dropout of a stochastic pass."""
 
     def __init__(self, encoder: Encoder, decoder: nn.Module):
         super().__init__()
         self.encoder, self.decoder = encoder, decoder
 
-    def features(self, batch: Batch, hidden_TH: Tensor | None = None, first: int = 0) -> Tensor:
-        """→ features_NF. hidden_TH, if given, is the input of layer `first`."""
+    def encode(self, batch: Batch, hidden_TH: Tensor | None = None, first: int = 0) -> Tensor:
+        """→ hidden_TH of the last layer. hidden_TH, if given, is the input of layer `first`."""
         hidden_TH = self.encoder.embed(batch) if hidden_TH is None else hidden_TH
-        return self.decoder.features(self.encoder.run_layers(hidden_TH, batch, first), batch)
+        return self.encoder.run_layers(hidden_TH, batch, first)
 
     def forward(self, batch: Batch, hidden_TH: Tensor | None = None, first: int = 0) -> Tensor:
         """→ logits_NC. hidden_TH, if given, is the input of layer `first`."""
-        return self.decoder(self.features(batch, hidden_TH, first))
+        return self.decoder(self.decoder.features(self.encode(batch, hidden_TH, first), batch))
 
 
 def build_classifier(protocol: Protocol, num_labels: int) -> Classifier:
@@ -131,7 +145,7 @@ def build_classifier(protocol: Protocol, num_labels: int) -> Classifier:
     positions = bert.config.max_position_embeddings
     if protocol.max_length > positions:
         raise StudyError(f"max_length={protocol.max_length} is beyond the encoder's {positions} positions: lower it")
-    encoder = Encoder(bert, protocol.precision)
+    encoder = Encoder(bert, protocol.on_this_machine().precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(protocol.torch_seed("decoder"))
         decoder = DECODERS[protocol.decoder](protocol, encoder.width, num_labels)

@@ -59,7 +59,7 @@ class Scope:
             if (frame["score"] == frame["bald"]).all():
                 frame = frame.drop(columns="score")
         if kind == "validation":
-            frame = _last_probabilities(frame, exact=self.is_main(run.protocol))
+            frame = _last_probabilities(frame, run.protocol.rounds, exact=self.is_main(run.protocol))
         return pack(pd.DataFrame({"run": run.name, "round": frame["round"], **frame}))
 
     def tables(self, runs: list[Run]) -> dict[str, list[pa.Table]]:
@@ -71,8 +71,8 @@ class Scope:
         return [sentence.format(shown=self.shown, runs=self.study.runs) for sentence in LEFT_OUT]
 
 
-def _last_probabilities(frame: pd.DataFrame, exact: bool) -> pd.DataFrame:
-    frame, before = frame.copy(), frame["round"] < frame["round"].max()
+def _last_probabilities(frame: pd.DataFrame, last: int, exact: bool) -> pd.DataFrame:
+    frame, before = frame.copy(), frame["round"] < last
     for name in frame.columns.difference(["round", "row", "label", "prediction"]):
         frame[name] = (frame[name] if exact else _half(frame[name])).mask(before)
     return frame

@@ -1,6 +1,7 @@
-"""Outputs of the frozen layers [0, F): computed once, read in every epoch and every round."""
+"""The encoder's outputs: of the frozen layers [0, F), computed once for all rounds, and of all layers."""
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lib.model import Classifier
-from lib.rows import Rows
+from lib.rows import Batch, Rows
 
 TOKENS = {"cpu": 1024, "cuda": 32_768}  # in a batch: what stays in the CPU's cache, what fills a GPU
 MEMORY = 2**30  # bytes of outputs that are kept in memory; more are kept in a file that is mapped into it
@@ -50,6 +51,20 @@ def frozen_prefix(classifier: Classifier, rows: Rows, numbers, frozen: int) -> P
             hidden = encoder.run_layers(encoder.embed(batch), batch, 0, frozen)
             hidden_TH[starts_N[some[0]] :][: len(hidden)] = hidden
     return Prefix(rows, starts_N, hidden_TH, frozen)
+
+
+def encoded(
+    classifier: Classifier, rows: Rows, numbers, prefix: Prefix | None = None
+) -> Iterator[tuple[np.ndarray, Tensor, Batch]]:
+    """The encoder over the rows `numbers` without dropout, a batch of like length at a time: rows, hidden_TH, batch.
+
+    prefix: outputs of the frozen layers for these rows, if they are there.
+    """
+    device = next(classifier.parameters()).device
+    with classifier.encoder.cast():
+        for some in rows.token_batches(numbers, TOKENS[device.type]):
+            batch = rows.batch(some, device)
+            yield some, classifier.encode(batch, *(prefix.of(some, device) if prefix else ())), batch
 
 
 def _room(tokens: int, width: int, dtype: torch.dtype, device) -> Tensor:

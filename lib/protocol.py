@@ -11,7 +11,8 @@ import numpy as np
 from lib.fields import CHOICES, StudyError, checked, names, one_of, whole_numbers
 
 # where things lie, not what they are: the fingerprints of rows and weights stand for them in the key
-LOCATIONS = ("encoder", "hub")
+LOCATIONS = ("encoder", "hub", "rows")
+COMPUTING = ("precision", "threads")  # how a run is computed, not what it is: kept with it, and no part of the key
 IDENTITY = ("task", "strategy", "frozen", "seed")
 MOST_RUNS = 10_000
 
@@ -31,6 +32,7 @@ class Protocol:
 
     encoder: str = "all-MiniLM-L6-v2"  # a name in lib.sources.ENCODERS, a checkpoint folder, or ID@REVISION
     hub: str = ""  # folder laid out like the Hugging Face Hub; empty: the Hub itself
+    rows: str = "study"  # of a task in lib/data/subsets, those it lists; "first": the data set's own, in its order
 
     start: int = 10  # |S_10|: the first rows, labelled from the beginning
     query: int = 100  # Q: rows acquired in a round
@@ -58,7 +60,7 @@ class Protocol:
 
     max_length: int = 128  # tokens of a row, [CLS] and [SEP] included; longer rows are cut
     precision: str = "auto"  # of the encoder: bfloat16 where the hardware has it, else float32
-    threads: int = 1  # CPU threads of a run: they change rounding, so they belong to the run
+    threads: int = 1  # CPU threads of a run: as the precision, they change rounding
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -74,12 +76,11 @@ class Protocol:
                 f"rounds={self.rounds} × query={self.query} acquires {self.rounds * self.query} rows, but U has "
                 f"{available} (rows [{self.start}, {self.pool})): lower query or rounds, or raise pool"
             )
-        if self.precision == "auto":
-            object.__setattr__(self, "precision", fastest_precision())
 
     def canonical(self) -> dict:
-        """Every field that decides the result, in a fixed order; locations left out."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in LOCATIONS}
+        """Every field that decides the result but for rounding, in a fixed order; locations left out."""
+        left_out = LOCATIONS + COMPUTING
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in left_out}
         if self.strategy == "random":  # no stochastic pass is made
             fields |= {"samples": 0}
         else:
@@ -89,6 +90,17 @@ class Protocol:
         if not self.rounds:  # nothing is acquired: the run is "train once on S_start"
             fields |= {"strategy": "none", "query": 0, "pool": 0, "samples": 0, "random_pool": "same"}
         return dict(sorted(fields.items()))
+
+    def on_this_machine(self) -> "Protocol":
+        """The same with a precision in the place of "auto"."""
+        return dataclasses.replace(self, precision=fastest_precision()) if self.precision == "auto" else self
+
+    def reach(self, rows: int) -> int:
+        """Of so many training rows, the run can see this many, the first."""
+        if not self.rounds:
+            return min(self.start, rows)
+        whole = self.strategy == "random" and self.random_pool == "train"
+        return rows if whole else min(self.pool, rows)
 
     @property
     def scores(self) -> bool:
@@ -222,7 +234,8 @@ QUICK_CAVEAT = (
     "tasks than the paper's and a 6-layer encoder. It shows that the code works, and how the comparison is made; it is "
     "not evidence about the paper's numbers."
 )
-GLUE = ("mnli", "qnli", "sst2", "snli")  # in the order of the paper's tables
+GLUE = ("mnli", "qnli", "sst2", "snli")  # the paper's tasks, in the order of its tables
+CONTRAST = "trec"  # six uneven classes, of which S_10 holds four
 
 QUESTIONS = {
     "BALD": {},
@@ -256,12 +269,11 @@ PROFILES = {
             "pool": 150,
             "validation_rows": 120,
             "max_length": 24,
-            "precision": "float32",  # so that the committed runs are found on every machine
         },
     ),
     "minilm": Profile(
         name="minilm",
-        tasks=GLUE,
+        tasks=(*GLUE, CONTRAST),
         runs=3,
         frozen=(0, 2, -2, 3, -3),
         layers=6,
@@ -269,7 +281,7 @@ PROFILES = {
         sizes=(10, 110, 510, 910, 2000, 5000, 10_000, 20_000),
         questions={"tasks": GLUE, "runs": 3},
         caveats=(MINILM_CAVEAT,),
-        common={},
+        common={"validation_rows": 2000},
     ),
     "paper": Profile(
         name="paper",
@@ -283,6 +295,7 @@ PROFILES = {
         common={
             "encoder": "google-bert/bert-base-uncased@86b5e0934494bd15c9632b12f734a8a67f723594",
             "encoder_lr": 2e-5,
+            "rows": "first",
         },
     ),
 }

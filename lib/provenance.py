@@ -1,6 +1,5 @@
 """What computed a run: the code, the versions of packages and the machine."""
 
-import hashlib
 import platform
 import shutil
 import subprocess
@@ -8,38 +7,11 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from lib.code import code_fingerprint, definitions
+
 ROOT = Path(__file__).resolve().parent.parent
 
 VECTORS = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")  # of x86, the best first
-
-# the modules whose code decides a run's numbers
-CODE = (
-    "fields",
-    "protocol",
-    "sources",
-    "rows",
-    "tasks",
-    "decoder",
-    "model",
-    "prefix",
-    "training",
-    "uncertainty",
-    "acquisition",
-    "scoring",
-    "active_learning",
-)
-
-
-@cache
-def code_fingerprint() -> str:
-    """SHA-256 over the modules that decide a run's numbers."""
-    return hashlib.sha256("".join(modules().values()).encode()).hexdigest()
-
-
-@cache
-def modules() -> dict[str, str]:
-    """Module → SHA-256, of the modules that decide a run's numbers."""
-    return {module: hashlib.sha256((ROOT / "lib" / f"{module}.py").read_bytes()).hexdigest() for module in CODE}
 
 
 @cache
@@ -60,7 +32,7 @@ def provenance() -> dict:
     return {
         "commit": commit(),
         "code": code_fingerprint(),
-        "modules": modules(),
+        "definitions": definitions(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
         "processor": processor(),

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
-from filelock import FileLock
 
 from lib import published
 from lib.fields import StudyError
@@ -45,7 +44,7 @@ def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, in
     Raises StudyError if what is there cannot be added to, DamagedRun or DamagedStudy if something was altered.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / ".lock"):
+    with published.locked(folder):
         before = Study(folder) if (folder / published.MANIFEST).exists() else None
         if before and before.manifest.get("format") != FORMAT:
             raise StudyError(f"{folder} is of another version of this study's format: move it away, then publish again")

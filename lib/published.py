@@ -19,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock
 
 from lib.fields import StudyError
 from lib.files import flush, read_json, write_json
@@ -111,11 +112,12 @@ class Study:
 
     def attest(self, name: str, provenance: dict) -> None:
         """Put down what the provenance of a run is from now on."""
-        manifest = json.loads(json.dumps(self.manifest))
-        entry = manifest["runs"][name]
-        shared = manifest["provenance"][entry["provenance"]]
-        entry["own"] = {key: value for key, value in provenance.items() if shared.get(key) != value}
-        _write_manifest(self.folder, manifest)
+        with locked(self.folder):
+            manifest = Study(self.folder).manifest  # as it is now
+            entry = manifest["runs"][name]
+            shared = manifest["provenance"][entry["provenance"]]
+            entry["own"] = {key: value for key, value in provenance.items() if shared.get(key) != value}
+            _write_manifest(self.folder, manifest)
 
 
 # ---- finding
@@ -140,11 +142,11 @@ def find(name: str) -> Study | None:
     return next((study for study in studies() if name in study.runs), None)
 
 
-def known(protocol: dict, location: str, place: str) -> list[dict]:
-    """Identities of what is published of a protocol; of those alone whose rows or weights lay at this place."""
+def known(protocol: dict, places: dict[str, str]) -> list[dict]:
+    """Identities of what is published of a protocol; of those alone whose rows or weights lay at these places."""
     entries = [entry for study in studies() for entry in study.runs.values()]
     same = [entry for entry in entries if entry["identity"]["protocol"] == protocol]
-    return [entry["identity"] for entry in same if entry["provenance"]["locations"].get(location) == place]
+    return [entry["identity"] for entry in same if places.items() <= entry["provenance"]["locations"].items()]
 
 
 @cache
@@ -207,6 +209,11 @@ def _write_table(path: Path, pieces: list[pa.Table], grouped: bool) -> None:
 
 
 # ---- writing
+
+
+def locked(folder: Path) -> FileLock:
+    """While it is held, no other process writes published studies."""
+    return FileLock(folder.parent / ".lock")
 
 
 def write(folder: Path, runs: dict[str, dict], tables: dict[str, list[pa.Table]], left_out: list[str]) -> Study:

@@ -4,7 +4,8 @@ The live store has one folder a run, one folder a finished round, small parquet 
 
     results/<task>-<strategy>-F<frozen>-seed<seed>-<key>/
         protocol.json           what the run is, and the fingerprints that its key is made of
-        provenance.json         code, versions and machine it was computed with, and where its rows and weights lay
+        provenance.json         how it was computed: precision, threads, code, versions, processor; where its rows and
+                                weights lay; the code that computed a round of it again and agreed
         round-00/ … round-09/   round.json, layers.parquet, validation.parquet, timings.json and, if the pool is
                                 scored, pool.parquet and samples.parquet
         DONE                    checksums of all of it, written last
@@ -19,10 +20,9 @@ import io
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -31,17 +31,17 @@ import pandas as pd
 import pyarrow.parquet
 from filelock import FileLock
 
-from lib import published, sources
+from lib import code, published, sources
 from lib.fields import StudyError
 from lib.files import flush, read_json, write_json
-from lib.protocol import IDENTITY, LOCATIONS, Protocol, digest
-from lib.provenance import ROOT, code_fingerprint, commit, processor, provenance
-from lib.tasks import read_texts
+from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol, digest
+from lib.provenance import ROOT, commit, processor, provenance
+from lib.tasks import rows_fingerprint
 
-__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "code_fingerprint", "commit", "load", "processor", "provenance"]
+__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "precisions", "processor", "provenance"]
 
 STORE = ROOT / "results"
-SCHEMA = 3  # of the store: a run written under another schema is another run
+SCHEMA = 4  # of the store: a run written under another schema is another run
 
 TABLES = {  # kind → columns that every run's has
     "rounds": (
@@ -83,7 +83,7 @@ class Run:
         return {
             "schema": SCHEMA,
             "protocol": p.canonical(),
-            "rows": self._known("rows", lambda: read_texts(p.task, p.hub).fingerprint),
+            "rows": self._known("rows", lambda: rows_fingerprint(p)),
             "weights": self._known("weights", lambda: sources.weights_fingerprint(p.encoder)),
         }
 
@@ -92,8 +92,8 @@ class Run:
         try:
             return fingerprint()
         except StudyError:
-            place = {"rows": "hub", "weights": "encoder"}[what]
-            known = published.known(self.protocol.canonical(), place, getattr(self.protocol, place))
+            places = {"rows": ("hub", "rows"), "weights": ("encoder",)}[what]
+            known = published.known(self.protocol.canonical(), {name: getattr(self.protocol, name) for name in places})
             if len({one[what] for one in known}) != 1:
                 raise
             return known[0][what]
@@ -127,7 +127,7 @@ class Run:
 
     @property
     def origin(self) -> dict:
-        """What computed the run, and where its rows and weights lay; empty if that cannot be read."""
+        """What computed the run, and how; empty if it has not begun."""
         study = self.study
         return study.runs[self.name]["provenance"] if study else read_json(self.folder / "provenance.json") or {}
 
@@ -137,8 +137,29 @@ class Run:
         if self.failure:
             return "failed"
         if self.done:
-            return "done" if self.origin.get("code") == code_fingerprint() else "stale"
+            return "stale" if self.other_code else "done"
         return "partial" if self.rounds_done else "missing"
+
+    @property
+    def other_code(self) -> list[str]:
+        """Definitions of the code that computed the finished run that are others today; none if it was verified since."""
+        origin = self.origin
+        told = [one.get("definitions") for one in (origin, origin.get("attested", {}))]
+        return min((code.differing(then) for then in told if then), key=len, default=["all of it, as far as is known"])
+
+    def settled(self) -> "Run":
+        """The run in the precision and with the threads in which it was begun; a new one as this machine does it."""
+        begun = {name: self.origin[name] for name in COMPUTING if name in self.origin}
+        return replace(self, protocol=replace(self.protocol, **begun).on_this_machine())
+
+    def attest(self) -> None:
+        """Today's code gives what this finished run holds: it is no longer stale."""
+        attested = {"commit": commit(), "definitions": code.definitions()}
+        with _clear_errors(self.store):
+            if study := self.study:
+                study.attest(self.name, self.origin | {"attested": attested})
+            else:
+                write_json(self.folder / "provenance.json", self.origin | {"attested": attested})
 
     @property
     def rounds_done(self) -> int:
@@ -236,9 +257,9 @@ class Run:
             (self.folder / "failed.json").unlink(missing_ok=True)
             self.check_rounds()
             fields = asdict(self.protocol)
-            locations = {name: fields.pop(name) for name in LOCATIONS}
+            locations, computing = ({name: fields.pop(name) for name in names} for names in (LOCATIONS, COMPUTING))
             write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
-            write_json(self.folder / "provenance.json", {**provenance(), "locations": locations})
+            write_json(self.folder / "provenance.json", {**provenance(), **computing, "locations": locations})
 
     def fail(self, error: str, details: str, session: str) -> Path | None:
         """Keep why the run failed. Returns the file, or None if the store cannot be written."""
@@ -319,6 +340,13 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     return pd.concat(frames, ignore_index=True)
 
 
+def precisions(protocols: list[Protocol], store="") -> pd.DataFrame:
+    """How the finished ones of these runs were computed: columns task, seed, run, precision."""
+    runs = [run for run in dict.fromkeys(Run(p, Path(store or STORE)) for p in protocols) if run.done]
+    rows = [(run.protocol.task, run.protocol.seed, run.name, run.origin.get("precision", "unknown")) for run in runs]
+    return pd.DataFrame(rows, columns=["task", "seed", "run", "precision"])
+
+
 def _read(table: str, run: Run, folder: str) -> pd.DataFrame:
     if table in ("rounds", "timings"):
         file = f"{folder}/{'round' if table == 'rounds' else table}.json"
@@ -343,9 +371,3 @@ def _clear_errors(store: Path):
             f"cannot write to the results folder {store} ({error.strerror or error}): free space there, make it "
             "writable or give another folder; finished rounds are kept"
         ) from error
-
-
-if __name__ == "__main__":
-    from lib.audit import main
-
-    sys.exit(main(sys.argv[1:]))

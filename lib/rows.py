@@ -55,10 +55,7 @@ class Rows:
 
         starts_N: where the first token of each row is, if in other arrays than these.
         """
-        starts = (self.offsets if starts_N is None else starts_N)[rows]
-        lengths = self.lengths_N[rows]
-        ends = np.cumsum(lengths)
-        return np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
+        return ranges((self.offsets if starts_N is None else starts_N)[rows], self.lengths_N[rows])
 
     def batch(self, rows, device="cpu") -> Batch:
         """The rows of these numbers, packed in this order."""
@@ -67,8 +64,7 @@ class Rows:
         rows = np.asarray(rows)
         lengths = self.lengths_N[rows]
         starts = np.cumsum(lengths) - lengths
-        flat = self.flat_index(rows)
-        positions = np.arange(len(flat)) - np.repeat(starts, lengths)
+        flat, positions = self.flat_index(rows), ranges(np.zeros_like(lengths), lengths)
         arrays = self.tokens_T[flat], self.segments_T[flat], positions, starts, self.labels_N[rows]
         tokens, segments, positions, starts, labels = (
             torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays
@@ -86,6 +82,12 @@ class Rows:
                 first, filled = i, 0
             filled += length
         return [*batches, rows[first:]] if len(rows) else []
+
+
+def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """start, start + 1, …, start + length - 1 of each, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
 
 
 def load_tokenizer(encoder: str):

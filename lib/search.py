@@ -30,7 +30,7 @@ def search(task_name: str, hub: str, seeds: int, **candidates) -> pd.DataFrame:
     for values in itertools.product(*candidates.values()):
         fields = dict(zip(candidates, values, strict=True))
         for seed in range(seeds):
-            protocol = Protocol(task=task_name, hub=hub, seed=seed, start=910, rounds=0, **fields)
+            protocol = Protocol(task=task_name, hub=hub, rows="first", seed=seed, start=910, rounds=0, **fields)
             task = load_task(task_name, hub, protocol.encoder, protocol.max_length)
             held_out = np.arange(len(task.train))[-HELD_OUT:]
             classifier = build_classifier(protocol, task.num_labels)

@@ -40,6 +40,7 @@ FINGERPRINTS = {"all-MiniLM-L6-v2": "165af7472c9075cc1184c6a9720b79baf6da0082afa
 DATASETS = {
     "glue": ("nyu-mll/glue", "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c", "glue"),
     "snli": ("stanfordnlp/snli", "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b", "snli"),
+    "trec": ("CogComp/trec", "refs/convert/parquet", "trec"),
 }
 
 

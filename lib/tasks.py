@@ -2,13 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 
 import numpy as np
 
-from lib import sources
+from lib import sources, subsets
 from lib.fields import StudyError, named, one_of
+from lib.protocol import Protocol
 from lib.rows import Rows, remembered
 
 UNLABELLED = -1  # the label of a row without a gold label
@@ -21,17 +22,20 @@ class Source:
 
     labels: tuple[str, ...]
     columns: tuple[str, ...]  # text columns: one, or two for pairs
-    data: str = ""  # "glue" or "snli"; empty: a text file of the quick profile
+    data: str = ""  # a key of lib.sources.DATASETS; empty: a text file of the quick profile
     config: str = ""
     validation: str = "validation"
+    label: str = "label"  # column of the label
 
 
 NLI = ("entailment", "neutral", "contradiction")
+QUESTIONS = ("ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM")  # what is asked for (Li and Roth 2002)
 TASKS = {
     "sst2": Source(("negative", "positive"), ("sentence",), "glue", "sst2"),
     "qnli": Source(("entailment", "not_entailment"), ("question", "sentence"), "glue", "qnli"),
     "mnli": Source(NLI, ("premise", "hypothesis"), "glue", "mnli", "validation_matched"),
     "snli": Source(NLI, ("premise", "hypothesis"), "snli", "plain_text"),
+    "trec": Source(QUESTIONS, ("text",), "trec", "default", "test", "coarse_label"),
     "reviews": Source(("negative", "positive"), ("sentence",)),
     "editorials": Source(("next", "same editorial", "other editorial"), ("first", "second")),
 }
@@ -44,7 +48,16 @@ class Texts:
     train: list[tuple]
     validation: list[tuple]
     labels: tuple[str, ...]
-    fingerprint: str  # SHA-256 of all rows and label names
+
+    @cached_property
+    def hashes(self) -> tuple[np.ndarray, np.ndarray]:
+        """hashes_N of the training and of the validation rows."""
+        return tuple(subsets.row_hashes(rows, self.labels) for rows in (self.train, self.validation))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of all rows, in their order, and the names of the labels."""
+        return subsets.fingerprint(self.labels, *self.hashes)
 
 
 @dataclass(frozen=True)
@@ -61,60 +74,81 @@ class Task:
 
 
 @cache
-def read_texts(name: str, hub: str = "") -> Texts:
+def read_texts(name: str, hub: str = "", rows: str = "first") -> Texts:
     """The texts of a task, without a tokenizer. Raises StudyError as `load_task` does."""
-    if name not in TASKS:
-        raise StudyError(f"task={name!r} is not known: choose {one_of(TASKS)}")
-    source = TASKS[name]
+    source = source_of(name)
     if source.data:
         train, validation = (_read_split(source, split, hub) for split in ("train", source.validation))
     else:
         train, validation = {"reviews": _read_reviews, "editorials": _build_editorials}[name]()
-    for split, rows in (("train", train), (source.validation, validation)):
-        _check_texts(rows, f"{name}/{split}")
-    train, validation = ([row for row in rows if row[-1] != UNLABELLED] for rows in (train, validation))
-    return Texts(train, validation, source.labels, _fingerprint(source.labels, train, validation))
+    if rows == "study" and subsets.pinned(name):
+        labelled = [[row for row in split if row[-1] != UNLABELLED] for split in (train, validation)]
+        train, validation = subsets.select(name, labelled, source.labels, hub or "the Hub's data set")
+    for split, those in (("train", train), (source.validation, validation)):
+        _check_texts(those, f"{name}/{split}")
+    train, validation = ([row for row in split if row[-1] != UNLABELLED] for split in (train, validation))
+    return Texts(train, validation, source.labels)
 
 
-def training_rows(name: str, hub: str = "") -> int:
-    """How many training rows a task has. Raises StudyError as `load_task` does."""
-    return len(read_texts(name, hub).train)
+def source_of(name: str) -> Source:
+    """Raises StudyError for an unknown task."""
+    if name not in TASKS:
+        raise StudyError(f"task={name!r} is not known: choose {one_of(TASKS)}")
+    return TASKS[name]
 
 
-def readable_texts(names, hub: str = "") -> dict[str, Texts]:
-    """The texts of those of these tasks whose rows are here; a line says which are not, and what to give."""
-    found, hindrances = {}, []
-    for name in names:
+def readable_texts(protocols: list[Protocol]) -> dict[str, Texts]:
+    """The texts of those tasks of these runs whose rows are here; a line says which are not, and what to give."""
+    found, hindrances = {}, {}
+    for task, hub, rows in dict.fromkeys((p.task, p.hub, p.rows) for p in protocols):
         try:
-            found[name] = read_texts(name, hub)
+            found[task] = read_texts(task, hub, rows)
         except StudyError as error:
-            hindrances.append((name, error))
+            hindrances[task] = error
     if hindrances:
-        missing = ", ".join(named(name) for name, _ in hindrances)
-        print(f"What needs the texts of {missing} is left out, for they are not here: {hindrances[0][1]}")
+        missing = ", ".join(map(named, hindrances))
+        print(f"What needs the texts of {missing} is left out, for they are not here: {next(iter(hindrances.values()))}")
     return found
 
 
+def rows_fingerprint(protocol: Protocol) -> str:
+    """Of the rows that a run can see: training rows within its reach, and validation rows that it evaluates.
+
+    The study's rows need not be there: the list of their hashes is enough.
+    """
+    train_N, validation_M = _hashes(protocol)
+    seen = train_N[: protocol.reach(len(train_N))], validation_M[: protocol.validation_rows or None]
+    return subsets.fingerprint(source_of(protocol.task).labels, *seen)
+
+
+def training_rows(protocols: list[Protocol]) -> dict[str, int]:
+    """Task → number of its training rows. The study's rows need not be there."""
+    return {p.task: len(_hashes(p)[0]) for p in protocols}
+
+
+def _hashes(protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    listed = subsets.pinned(protocol.task) if protocol.rows == "study" else None
+    return listed or read_texts(protocol.task, protocol.hub, protocol.rows).hashes
+
+
 @cache
-def load_task(name: str, hub: str | None = None, encoder: str = "all-MiniLM-L6-v2", max_length: int = 128) -> Task:
+def load_task(
+    name: str,
+    hub: str | None = None,
+    encoder: str = "all-MiniLM-L6-v2",
+    max_length: int = 128,
+    rows: str = "first",
+) -> Task:
     """Read and tokenise a task.
 
     name: a key of TASKS. hub: folder laid out like the Hub, for the tasks that come from there; None: the Hub.
-    encoder: whose tokenizer to use. max_length: tokens of a row, the longer text of a pair is cut first. Raises
-    StudyError for an unknown task, a missing split, unknown labels, an empty text.
+    encoder: whose tokenizer to use. max_length: tokens of a row, the longer text of a pair is cut first. rows: "first":
+    those of the data set, in its order; "study": those that lib/data/subsets/ lists, if it does. Raises StudyError for
+    an unknown task, a missing split, unknown labels, an empty text, rows of the study that are not there.
     """
-    texts = read_texts(name, hub or "")
+    texts = read_texts(name, hub or "", rows)
     train, validation = remembered([texts.train, texts.validation], texts.fingerprint, encoder, max_length)
     return Task(name, train, validation, texts.labels, texts.fingerprint)
-
-
-def _fingerprint(labels, *splits) -> str:
-    sha = hashlib.sha256(repr(labels).encode())
-    for rows in splits:
-        sha.update(f"{len(rows)} rows".encode())
-        for row in rows:
-            sha.update(repr(row).encode())
-    return sha.hexdigest()
 
 
 def _check_texts(rows: list[tuple], where: str) -> None:
@@ -128,13 +162,14 @@ def _check_texts(rows: list[tuple], where: str) -> None:
 def _read_split(source: Source, split: str, hub: str) -> list[tuple]:
     data = sources.load_split(source.data, source.config, split, hub)
     where = f"{source.config}/{split} of {hub or 'the Hub'}"
-    missing = {*source.columns, "label"} - set(data.column_names)
+    missing = {*source.columns, source.label} - set(data.column_names)
     if missing:
         raise StudyError(f"{where} has no column {one_of(sorted(missing))}, only {', '.join(data.column_names)}")
-    names = getattr(data.features["label"], "names", None)
+    names = getattr(data.features[source.label], "names", None)
     if names is not None and tuple(names) != source.labels:
         raise StudyError(f"{where} has the labels {', '.join(names)}, expected {', '.join(source.labels)}")
-    columns = [data[column][:] for column in (*source.columns, "label")]  # [:] is hundreds of times faster than a loop
+    # [:] is hundreds of times faster than a loop
+    columns = [data[column][:] for column in (*source.columns, source.label)]
     rows = list(zip(*columns, strict=True))
     unknown = {row[-1] for row in rows} - {UNLABELLED, *range(len(source.labels))}
     if unknown:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib.model import Classifier, frozen_parts
-from lib.prefix import Prefix
+from lib.prefix import Prefix, encoded
 from lib.protocol import Protocol
 from lib.rows import Rows
 
@@ -25,12 +25,18 @@ def train(
     makes them differ from step to step.
 
     AdamW with a linear warm-up and a linear decay, separate learning rates for encoder and decoder, cross-entropy.
-    The order of rows and the dropout come from streams of the run's seed and this round.
+    The order of rows and the dropout come from streams of the run's seed and this round. At the end batch norm's
+    statistics are taken from all of T.
     """
     device = next(classifier.parameters()).device
     batches = list(epoch_batches(labelled, protocol, round_))
-    with used_embeddings(classifier, rows, labelled) as rows, seeded(protocol.torch_seed("dropout", round_), device):
-        return take_steps(classifier, rows, batches, protocol, device, prefix)
+    with used_embeddings(classifier, rows, labelled) as known, seeded(protocol.torch_seed("dropout", round_), device):
+        losses = take_steps(classifier, known, batches, protocol, device, prefix)
+    with torch.inference_mode():
+        classifier.decoder.estimate_norms(
+            (hidden_TH, batch) for _, hidden_TH, batch in encoded(classifier, rows, labelled, prefix)
+        )
+    return losses
 
 
 def take_steps(classifier: Classifier, rows: Rows, batches, protocol: Protocol, device, prefix) -> list[float]:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lib.model import Classifier
-from lib.prefix import TOKENS, Prefix
+from lib.prefix import Prefix, encoded
 from lib.rows import Rows
 
 ELEMENTS = 4_000_000  # of the largest intermediate result of the stochastic passes
@@ -16,18 +16,15 @@ PASSES = 100  # whose masked weights are in memory at once
 @torch.inference_mode()
 def pool_features(classifier: Classifier, rows: Rows, numbers, prefix: Prefix | None = None) -> Tensor:
     """One deterministic pass up to the first MC dropout: features_NF of the rows `numbers`, in their order."""
-    device = next(classifier.parameters()).device
     numbers = np.asarray(numbers)
     place = np.empty(len(rows), np.int64)
     place[numbers] = np.arange(len(numbers))
     features_NF = None
-    with classifier.encoder.cast():
-        for some in rows.token_batches(numbers, TOKENS[device.type]):
-            batch = rows.batch(some, device)
-            features = classifier.features(batch, *(prefix.of(some, device) if prefix else ()))
-            if features_NF is None:
-                features_NF = features.new_empty(len(numbers), features.shape[1])
-            features_NF[torch.from_numpy(place[some]).to(device)] = features
+    for some, hidden_TH, batch in encoded(classifier, rows, numbers, prefix):
+        features = classifier.decoder.features(hidden_TH, batch)
+        if features_NF is None:
+            features_NF = features.new_empty(len(numbers), features.shape[1])
+        features_NF[torch.from_numpy(place[some]).to(features.device)] = features
     return features_NF
 
 

@@ -97,15 +97,22 @@ def row_of(hidden_TH, batch, number: int):
 
 
 def windows(decoder, hidden_LH) -> list[torch.Tensor]:
-    """For each filter height the maps_WM of every window of one row, one product a window; no batch norm yet."""
-    missing = max(0, 5 - len(hidden_LH))
-    hidden_LH = torch.cat([hidden_LH, torch.zeros(missing, hidden_LH.shape[1])])
+    """For each filter height the maps_WM of every window that holds a token of one row; no batch norm yet."""
     heights = []
     for height, convolution in zip((3, 4, 5), decoder.convolutions, strict=True):
-        starts = range(len(hidden_LH) - height + 1)
-        maps = [(convolution.weight * hidden_LH[s : s + height].T).sum((1, 2)) + convolution.bias for s in starts]
+        zeros = torch.zeros(height - 1, hidden_LH.shape[1])
+        wide_LH = torch.cat([zeros, hidden_LH, zeros])
+        starts = range(len(hidden_LH) + height - 1)
+        maps = [(convolution.weight * wide_LH[s : s + height].T).sum((1, 2)) + convolution.bias for s in starts]
         heights.append(torch.stack(maps))
     return heights
+
+
+def set_norms(decoder, hidden: list[torch.Tensor]):
+    """Batch norm's mean and variance: of each map over all windows of all these rows."""
+    for norm, maps in zip(decoder.norms, zip(*(windows(decoder, h_LH) for h_LH in hidden), strict=True), strict=True):
+        maps_WM = torch.cat(maps)
+        norm.running_mean, norm.running_var = maps_WM.mean(0), maps_WM.var(0, correction=0)
 
 
 def slow_cnn_logits(decoder, hidden_LH, masks: dict[str, torch.Tensor] | None = None):
@@ -115,10 +122,13 @@ def slow_cnn_logits(decoder, hidden_LH, masks: dict[str, torch.Tensor] | None = 
     for i, maps_WM in enumerate(windows(decoder, hidden_LH)):
         norm = decoder.norms[i]
         normed = (maps_WM - norm.running_mean) / torch.sqrt(norm.running_var + norm.eps) * norm.weight + norm.bias
-        maps_WM = normed.clamp(min=0)
-        if "map_dropout" in masks:
-            maps_WM = maps_WM * masks["map_dropout"].chunk(3)[i]
-        maxima.append(maps_WM.max(0).values)
+        values_WM = normed.clamp(min=0)
+        if "value_dropout" in masks:  # what the mask says of each map's first, second, … largest value
+            for value_W, mask_K in zip(values_WM.T, masks["value_dropout"].chunk(3)[i].view(-1, 4), strict=True):
+                kept_W = torch.zeros_like(value_W)
+                kept_W[value_W.argsort(descending=True)[:4]] = mask_K
+                value_W *= kept_W
+        maxima.append(values_WM.max(0).values)
     features = torch.cat(maxima) * masks.get("hidden_dropout", 1)
     hidden = F.relu(decoder.hidden.weight @ features + decoder.hidden.bias)
     hidden = hidden * masks.get("output_dropout", 1)

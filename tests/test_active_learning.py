@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 from helpers import ROOT, refused, stopped_before, stored, tiny_config, write_checkpoint
 
 from lib import acquisition, active_learning, results
-from lib.active_learning import run
+from lib.active_learning import run, settled
 from lib.fields import CHOICES
 from lib.model import build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
@@ -317,6 +318,36 @@ def test_a_run_waits_for_another_process_that_computes_it(tiny_protocol, tmp_pat
         assert not list(tmp_path.rglob("*.json"))
     waiting.join(60)
     assert results.Run(protocol, tmp_path).done
+
+
+@pytest.mark.parametrize("before", [(False, False, True, True), (True, True, False, False), (True, False, True, False)])
+def test_on_a_gpu_algorithms_are_deterministic_inside_and_as_they_were_after(before, tiny_protocol, monkeypatch):
+    """Strictly, without TensorFloat-32, without filling new tensors; whatever was chosen before is chosen after."""
+
+    def settings():
+        return (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+            torch.utils.deterministic.fill_uninitialized_memory,
+            torch.backends.cudnn.allow_tf32,
+        )
+
+    def choose(chosen, warns, fills, rounds):
+        torch.use_deterministic_algorithms(chosen, warn_only=warns)
+        torch.utils.deterministic.fill_uninitialized_memory = fills
+        torch.backends.cudnn.allow_tf32 = rounds
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    at_first = settings()
+    choose(*before)
+    try:
+        with settled(tiny_protocol()):
+            assert settings() == (True, False, False, False)
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+        assert settings() == before
+    finally:
+        choose(*at_first)
 
 
 def test_a_run_leaves_threads_and_random_numbers_as_they_were(tiny_protocol, tmp_path):

@@ -490,8 +490,8 @@ def test_rejection_by_bald_and_in_a_random_order_have_their_strategys_colours():
 @pytest.mark.parametrize(
     ("changes", "stochastic", "dropouts"),
     [
-        ({}, ["hidden", "output"], ["dropout of maps (off)", "dropout (on)", "dropout (off)"]),
-        ({"mc_dropout": "decoder"}, ["hidden", "output"], ["dropout of maps (on)", "dropout (on)", "dropout (on)"]),
+        ({}, ["hidden", "output"], ["dropout of values (off)", "dropout (on)", "dropout (off)"]),
+        ({"mc_dropout": "decoder"}, ["hidden", "output"], ["dropout of values (on)", "dropout (on)", "dropout (on)"]),
         ({"decoder": "linear"}, ["output"], ["dropout (on)"]),
     ],
 )

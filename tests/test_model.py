@@ -1,5 +1,6 @@
 """The classifier: packed BERT is BERT, the decoder sees no padding, F freezes what it says, dropout is really on."""
 
+import copy
 import json
 import re
 import shutil
@@ -9,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import SLOW_LOGITS, TOKENIZER, refused, row_of, slow_cnn_logits, tiny_config, windows, write_checkpoint
+from helpers import SLOW_LOGITS, TOKENIZER, refused, row_of, set_norms, slow_cnn_logits, tiny_config, write_checkpoint
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertModel
 
 from lib import active_learning, sources
-from lib.decoder import MCDropout
+from lib.dropout import LARGEST, Dropout, MCDropout, ValueDropout, drop
 from lib.model import Encoder, build_classifier, freeze_layers
 from lib.prefix import frozen_prefix
 from lib.protocol import profile
@@ -147,20 +148,46 @@ def test_the_decoder_equals_a_loop_over_rows_and_windows(either, tiny_protocol, 
 
 
 @torch.no_grad()
-def test_batch_norm_counts_the_windows_inside_rows_alone(tiny_protocol, rows):
+def test_batch_norm_counts_each_rows_own_windows_alone(tiny_protocol, rows):
     """In training: mean and variance of every map over all windows of all rows of the batch, none across two rows."""
     decoder = shaken(build_classifier(tiny_protocol(dropout=0.0), 2)).decoder.train()
     batch = rows.batch([2, 0, 3, 1])
     generator = torch.Generator().manual_seed(0)
     hidden_TH = torch.randn(len(batch.tokens_T), 32, generator=generator)
+    before = [buffer.clone() for buffer in decoder.buffers() if buffer.is_floating_point()]
     logits_NC = decoder(decoder.features(hidden_TH, batch))
+    after = [buffer for buffer in decoder.buffers() if buffer.is_floating_point()]
+    assert all(torch.equal(*pair) for pair in zip(before, after, strict=True))
 
-    by_height = zip(*(windows(decoder, row_of(hidden_TH, batch, i)) for i in range(4)), strict=True)
-    for norm, maps in zip(decoder.norms, by_height, strict=True):
-        maps_WM = torch.cat(maps)
-        norm.running_mean, norm.running_var = maps_WM.mean(0), maps_WM.var(0, correction=0)
+    set_norms(decoder, [row_of(hidden_TH, batch, i) for i in range(4)])
     expected = torch.stack([slow_cnn_logits(decoder, row_of(hidden_TH, batch, i)) for i in range(4)])
     torch.testing.assert_close(logits_NC, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pieces", [[[0, 1, 2, 3, 4, 5]], [[4], [2, 0], [1, 5, 3]]])
+@torch.no_grad()
+def test_statistics_for_predictions_are_those_of_all_windows_whatever_the_batches(pieces, tiny_protocol, rows):
+    classifier = build_classifier(tiny_protocol(), 2)
+    batches = [rows.batch(numbers) for numbers in pieces]
+    classifier.decoder.estimate_norms((classifier.encoder(batch), batch) for batch in batches)
+    norms, batch = copy.deepcopy(classifier.decoder.norms), rows.batch(range(6))
+    set_norms(classifier.decoder, [row_of(classifier.encoder(batch), batch, i) for i in range(6)])
+    for norm, expected in zip(norms, classifier.decoder.norms, strict=True):
+        torch.testing.assert_close(norm.running_mean, expected.running_mean, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(norm.running_var, expected.running_var, rtol=1e-4, atol=1e-7)
+    assert all(norm.running_mean.abs().min() > 0 for norm in norms)
+
+
+@torch.no_grad()
+def test_products_of_taps_are_the_convolution(tiny_protocol, rows):
+    """As nn.Conv1d gives it for a row alone, padded by one less than the height of the filters."""
+    decoder, batch = build_classifier(tiny_protocol(), 2).decoder, rows.batch([4, 0, 2])
+    hidden_TH = torch.randn(len(batch.tokens_T), 32, generator=torch.Generator().manual_seed(0))
+    for layer, (maps_WM, windows_B) in zip(decoder.convolutions, decoder.windows(hidden_TH, batch), strict=True):
+        for i, maps in enumerate(maps_WM.split(windows_B.tolist())):
+            row_HL = row_of(hidden_TH, batch, i).T
+            expected = nn.functional.conv1d(row_HL, layer.weight, layer.bias, padding=layer.kernel_size[0] - 1).T
+            torch.testing.assert_close(maps, expected, rtol=0, atol=1e-6)
 
 
 @torch.no_grad()
@@ -173,15 +200,11 @@ def test_a_prediction_does_not_depend_on_its_batch(either, rows):
 
 
 ENCODER_DROPOUTS = ("embeddings.dropout", "attention.self.dropout", "attention.output.dropout", "3.output.dropout")
-DECODER_DROPOUTS = ("map_dropout", "hidden_dropout", "output_dropout")
+DECODER_DROPOUTS = ("value_dropout", "hidden_dropout", "output_dropout")
 
 
 def dropouts(classifier) -> dict[str, nn.Module]:
-    return {name: m for name, m in classifier.named_modules() if isinstance(m, (nn.Dropout, MCDropout))}
-
-
-def switch(dropout, rate: float):
-    setattr(dropout, "rate" if isinstance(dropout, MCDropout) else "p", rate)
+    return {name: m for name, m in classifier.named_modules() if isinstance(m, nn.Dropout)}
 
 
 @pytest.mark.parametrize("on", [*ENCODER_DROPOUTS, *DECODER_DROPOUTS])
@@ -192,12 +215,12 @@ def test_every_dropout_is_on_in_training_and_off_otherwise(on, tiny_protocol, ro
     batch = rows.batch(range(6))
     named = dropouts(classifier)
     for dropout in named.values():
-        switch(dropout, 0.0)
+        dropout.p = 0.0
     assert torch.equal(classifier(batch), classifier(batch))
     alone = [dropout for name, dropout in named.items() if name.endswith(on)]
     assert alone
     for dropout in alone:
-        switch(dropout, 0.5)
+        dropout.p = 0.5
     assert not torch.equal(classifier(batch), classifier(batch))
     classifier.eval()
     assert torch.equal(classifier(batch), classifier(batch))
@@ -207,7 +230,8 @@ def test_dropouts_have_the_rates_of_checkpoint_and_protocol(tiny_protocol):
     named = dropouts(build_classifier(tiny_protocol(dropout=0.3), 2))
     assert len(named) == 1 + 3 * 4 + 3
     for name, dropout in named.items():
-        assert (dropout.rate == 0.3) if name.startswith("decoder") else (dropout.p == 0.1)
+        assert dropout.p == (0.3 if name.startswith("decoder") else 0.1)
+        assert isinstance(dropout, Dropout)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
@@ -232,6 +256,50 @@ def test_training_drops_other_places_in_every_row():
     dropout = MCDropout(64, 0.5).train()
     dropped = (dropout(torch.ones(20, 64)) == 0).tolist()
     assert len(set(map(tuple, dropped))) == 20
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("shape", [(1001, 301), (3,)])
+def test_values_are_dropped_as_torch_drops_them(rate, shape):
+    """The same numbers as F.dropout but for which are zero; at its rate, independently, the same from the same seed."""
+    torch.manual_seed(4)
+    values = torch.randn(shape, requires_grad=True)
+    state = torch.get_rng_state()
+    dropped = drop(values, rate)
+    kept = dropped != 0
+    torch.testing.assert_close(dropped, torch.where(kept, values / (1 - rate), torch.zeros(())))
+    (gradient,) = torch.autograd.grad(dropped.sum(), values)
+    torch.testing.assert_close(gradient, kept / (1 - rate))
+    torch.set_rng_state(state)
+    assert torch.equal(drop(values, rate), dropped)
+    assert not torch.equal(drop(torch.ones(100), rate), drop(torch.ones(100), rate))
+    if len(shape) == 2:
+        number, share = kept.numel(), 1 - kept.double()
+        assert share.mean().item() == pytest.approx(rate, abs=5 * (rate * (1 - rate) / number) ** 0.5)
+        for step in range(1, 9):  # four values share a random number
+            both = (share.flatten()[step:] * share.flatten()[:-step]).mean().item()
+            assert both == pytest.approx(rate**2, abs=5 * (rate**2 * (1 - rate**2) / number) ** 0.5 + 1e-3)
+
+
+def test_nothing_is_dropped_at_rate_0():
+    values = torch.randn(50)
+    assert torch.equal(drop(values, 0.0), values)
+
+
+def test_the_largest_value_that_is_kept_is_the_maximum_after_dropping_each():
+    """The distribution of a map's maximum: each value dropped, and the mask drawn for the largest four."""
+    values_W, rate, draws = torch.tensor([0.5, 3.0, 1.0, 0.2, 2.0, 0.7]), 0.4, 100_000
+    torch.manual_seed(0)
+    slow_S = torch.nn.functional.dropout(values_W.expand(draws, -1), rate).amax(1)
+    masks_SK = ValueDropout(1, rate).draw(draws, torch.Generator().manual_seed(0))
+    fast_S = masks_SK @ values_W.sort(descending=True).values[:LARGEST]
+    lower = 0.5 / (1 - rate)  # the fifth, which the largest four leave out
+    for value in values_W.sort(descending=True).values[:LARGEST] / (1 - rate):
+        shares = [(maxima == value).double().mean().item() for maxima in (slow_S, fast_S)]
+        assert shares[0] == pytest.approx(shares[1], abs=5 * (0.25 / draws) ** 0.5)
+    left_out = (fast_S == 0).double().mean().item()
+    assert left_out == pytest.approx((slow_S <= lower).double().mean().item(), abs=0.005)
+    assert left_out == pytest.approx(rate**LARGEST, abs=0.005)
 
 
 def test_theta_0_is_the_checkpoint_and_a_decoder_from_the_seed(tiny_protocol, tiny_encoder):

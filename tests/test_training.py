@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from helpers import tiny_config, write_checkpoint
+from helpers import set_norms, tiny_config, write_checkpoint
 from torch.nn import functional as F
 
 from lib.fields import RANGES
@@ -61,6 +61,9 @@ def slow_train(classifier, rows, protocol):
             optimizer.step()
         losses.append(loss.item())
     classifier.eval()
+    with torch.no_grad():
+        hidden = [classifier.encoder(rows.batch([row])) for row in range(20)]
+    set_norms(classifier.decoder, hidden)
     return losses
 
 

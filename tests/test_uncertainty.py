@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers import SLOW_LOGITS, row_of
 
-from lib import uncertainty
+from lib import prefix, uncertainty
 from lib.acquisition import STRATEGIES, highest
 from lib.model import build_classifier
 from lib.rows import load_tokenizer, tokenise
@@ -32,7 +32,8 @@ def trained(protocol, rows):
 @pytest.fixture(scope="module", params=[("cnn", "penultimate"), ("cnn", "decoder"), ("linear", "penultimate")])
 def classifier(request, tiny_protocol, rows):
     decoder, mc_dropout = request.param
-    return trained(tiny_protocol(task="mnli", decoder=decoder, mc_dropout=mc_dropout, dropout=0.3, epochs=4), rows)
+    settings = {"decoder": decoder, "mc_dropout": mc_dropout, "hidden": 16, "dropout": 0.3, "epochs": 4}
+    return trained(tiny_protocol(task="mnli", **settings), rows)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,8 @@ def test_passes_without_sampling_are_equal(classifier, rows):
 def test_the_prediction_is_the_pass_that_drops_nothing(classifier, rows, masks):
     features_NF = pool_features(classifier, rows, POOL)
     whole = {name: torch.ones_like(masks_SW[:1]) for name, masks_SW in masks.items()}
+    if "value_dropout" in whole:  # the largest value of each map, and none of the three below it
+        whole["value_dropout"] = torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(whole["hidden_dropout"].shape[1])[None]
     expected = predict_log_probs(classifier, features_NF)
     torch.testing.assert_close(sample_log_probs(classifier, features_NF, whole)[0], expected, rtol=0, atol=1e-5)
 
@@ -87,7 +90,7 @@ def test_masks_come_from_their_seed_and_are_one_a_pass(classifier, masks):
 
 @pytest.mark.parametrize(
     ("mc_dropout", "expected"),
-    [("penultimate", {"hidden_dropout"}), ("decoder", {"map_dropout", "hidden_dropout", "output_dropout"})],
+    [("penultimate", {"hidden_dropout"}), ("decoder", {"value_dropout", "hidden_dropout", "output_dropout"})],
 )
 def test_the_places_of_mc_dropout_are_the_protocols(mc_dropout, expected, tiny_protocol):
     classifier = build_classifier(tiny_protocol(mc_dropout=mc_dropout), 2)
@@ -103,7 +106,7 @@ def test_features_are_in_the_order_asked_for(classifier, rows):
 @pytest.mark.parametrize("tokens", [1, 40, 333, 100_000])
 def test_a_score_does_not_depend_on_its_batch(tokens, classifier, rows, masks, monkeypatch):
     features_NF, scores_N = pool_features(classifier, rows, POOL), scores(classifier, rows, POOL, masks)
-    monkeypatch.setitem(uncertainty.TOKENS, "cpu", tokens)
+    monkeypatch.setitem(prefix.TOKENS, "cpu", tokens)
     torch.testing.assert_close(pool_features(classifier, rows, POOL), features_NF, rtol=0, atol=1e-5)
     other_N = scores(classifier, rows, POOL, masks)
     torch.testing.assert_close(other_N, scores_N, rtol=0, atol=1e-5)
@@ -193,8 +196,8 @@ def test_features_that_depend_on_their_batch_are_found(tiny_protocol, rows, monk
     protocol = tiny_protocol(task="mnli")
     classifier = trained(protocol, rows)
 
-    features = classifier.features
-    monkeypatch.setattr(classifier, "features", lambda *batch: features(*batch) + features(*batch).mean(0))
+    features = classifier.decoder.features
+    monkeypatch.setattr(classifier.decoder, "features", lambda *batch: features(*batch) + features(*batch).mean(0))
     features_NF = pool_features(classifier, rows, POOL)
     assert examine(classifier, features_NF, rows, POOL, protocol)["encoder_difference"] > 0.1
 
@@ -207,7 +210,7 @@ def test_real_rows_on_a_real_encoder_are_picked_whatever_their_batch(tiny_protoc
     masks = draw_masks(classifier, 50, seed=0)
     pool = np.arange(10, 90)
     scores_N = scores(classifier, task.train, pool, masks)
-    monkeypatch.setitem(uncertainty.TOKENS, "cpu", 100)
+    monkeypatch.setitem(prefix.TOKENS, "cpu", 100)
     other_N = scores(classifier, task.train, pool, masks)
     torch.testing.assert_close(other_N, scores_N, rtol=0, atol=1e-5)
     assert picks(other_N) == picks(scores_N)

@@ -23,7 +23,7 @@ class Evidence:
     task: str
     runs: int
     store: Path
-    changes: dict  # encoder and hub
+    changes: dict  # encoder, hub and rows
     texts: Texts | None  # None: they are not here, and what needs them has no runs
 
     def load(self, table: str, protocols: list[Protocol]) -> pd.DataFrame:
@@ -38,8 +38,7 @@ class Evidence:
 
     @cached_property
     def sizes(self) -> pd.DataFrame:
-        rows = {self.task: training_rows(self.task, self.changes.get("hub") or "")}
-        return self.load("rounds", self.study.data_sizes(rows, runs=self.runs, **self.changes))
+        return self.load("rounds", self.study.data_sizes(training_rows(self.main), runs=self.runs, **self.changes))
 
     @cached_property
     def main(self) -> list[Protocol]:

@@ -66,9 +66,9 @@ def corrected(rows: list[dict]) -> list[float]:
 
 
 def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataFrame:
-    """A row a claim and task, from the runs that the store has; nothing is computed. changes: encoder, hub."""
+    """A row a claim and task, from the runs that the store has; nothing is computed. changes: encoder, hub, rows."""
     store = Path(store or results.STORE)
-    rows, texts = [], readable_texts(study.choose(tasks), changes.get("hub") or "")
+    rows, texts = [], readable_texts(study.grid(tasks=tasks, runs=1, **changes))
     for task in study.choose(tasks):
         evidence = Evidence(study, task, runs, store, changes, texts.get(task))
         fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(TASKS[task].labels)]
@@ -83,8 +83,8 @@ def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataF
 def runs_of(study: Profile, *, tasks="", runs=0, store="", **changes) -> list[str]:
     """Names of the runs in the store that the ledger may rest on."""
     store = Path(store or results.STORE)
-    rows = {task: training_rows(task, changes.get("hub") or "") for task in study.choose(tasks)}
     protocols = study.grid(tasks=tasks, runs=runs, strategies="bald,random", **changes)
+    rows = training_rows(protocols)
     protocols += study.grid(tasks=tasks, runs=runs, frozen=study.frozen, **changes)
     protocols += study.data_sizes(rows, runs=runs, **changes)
     for setting in study.open_questions(tasks=tasks, runs=runs, **changes).values():

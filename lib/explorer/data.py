@@ -145,7 +145,7 @@ def explore(given: Protocol | Run | Explored, store="") -> Explored:
     if run.failure:
         raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.sweep.sweep first")
     rounds, pool, samples = (results.load(table, [run.protocol], run.store) for table in ("rounds", "pool", "samples"))
-    texts = read_texts(run.protocol.task, run.protocol.hub)
+    texts = read_texts(run.protocol.task, run.protocol.hub, run.protocol.rows)
     return Explored(run, texts, rounds, by_round(pool), {k: s.set_index("row") for k, s in by_round(samples).items()})
 
 
