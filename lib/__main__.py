@@ -77,11 +77,12 @@ def audit(given: dict, verb: str) -> int:
             same, line = audit.verify(store, **given)
             print(line)
             return 0 if same else 1
-        problems = audit.check(store)
+        problems = audit.check(store) + audit.check_studies()
     except StudyError as error:
         raise UsageError(error) from error
     runs = len(list(store.rglob("protocol.json")))
-    print("\n".join([*problems, f"{runs} runs, {len(problems)} problems"]))
+    published = f" and {number} published" if (number := audit.published_runs()) else ""
+    print("\n".join([*problems, f"{runs} runs{published}, {len(problems)} problems"]))
     return 1 if problems else 0
 
 

@@ -107,7 +107,9 @@ def readable_texts(protocols: list[Protocol]) -> dict[str, Texts]:
             hindrances[task] = error
     if hindrances:
         missing = ", ".join(map(named, hindrances))
-        print(f"What needs the texts of {missing} is left out, for they are not here: {next(iter(hindrances.values()))}")
+        print(
+            f"What needs the texts of {missing} is left out, for they are not here: {next(iter(hindrances.values()))}"
+        )
     return found
 
 

@@ -69,6 +69,7 @@ def tiny_protocol(tiny_encoder, tiny_hub):
             "task": "sst2",
             "encoder": tiny_encoder,
             "hub": tiny_hub,
+            "rows": "first",
             "query": 5,
             "rounds": 2,
             "pool": 60,

@@ -144,7 +144,7 @@ def test_a_run_that_failed_or_was_begun_is_taken_from_what_is_published(protocol
 
 
 def test_other_code_makes_a_published_run_stale(protocols, studies, tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "code_fingerprint", lambda: "other code")
+    monkeypatch.setattr(results.code, "differing", lambda then: ["train"])
     assert Run(protocols["bald 0 0"], tmp_path).state == "stale"
 
 
