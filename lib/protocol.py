@@ -206,7 +206,7 @@ class Profile:
             name: self.grid(tasks=tasks, runs=runs, **own | changed | changes) for name, changed in settings.items()
         }
 
-    def data_sizes(self, rows: dict[str, int], *, runs=0, **changes) -> list[Protocol]:
+    def data_sizes(self, rows: dict[str, int], /, *, runs=0, **changes) -> list[Protocol]:
         """Runs that train once on S_x, for every x of the profile that a task's number of training rows allows.
 
         rows: task → training rows; if the profile's largest x is more, all of them are the last x.
