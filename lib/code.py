@@ -18,11 +18,12 @@ FOLDER = Path(__file__).resolve().parent
 ROOTS = (
     *(("lib.active_learning", name) for name in ("prepare", "compute", "settled")),
     ("lib.rows", "tokenise"),  # behind a cache
+    ("lib.protocol", "Protocol"),  # an argument: of what a run is given, the methods that it calls
 )
 # Not followed. Rows, weights and the protocol's fields are in the key, wherever they come from; a store keeps what it
 # is given; the rest refuses, names or times something.
 OUTSIDE = {
-    *("read_texts", "remembered", "load_tokenizer", "checkpoint", "Run", "Clock", "StudyError", "one_of"),
+    *("read_texts", "Texts", "remembered", "load_tokenizer", "checkpoint", "Run", "Clock", "StudyError", "one_of"),
     *("class Protocol", "Protocol.__post_init__", "Protocol.canonical", "Protocol.on_this_machine"),
 }
 CALLED_BY_TORCH = {"forward"}
@@ -108,9 +109,9 @@ def _parts(statement: ast.stmt) -> Iterator[tuple[str, str, str, ast.AST]]:
         value, entries = statement.value, []
         if isinstance(value, ast.Dict) and all(isinstance(key, ast.Constant) for key in value.keys):
             entries = [(f"[{key.value!r}]", entry) for key, entry in zip(value.keys, value.values, strict=True)]
-        for target in (target for target in targets if isinstance(target, ast.Name)):
+        for name in (node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)):
             for key, code in entries or [("", value)]:
-                yield target.id, "", f"{target.id}{key}", code
+                yield name, "", f"{name}{key}", code
 
 
 class _Reader(ast.NodeTransformer):
@@ -141,8 +142,6 @@ class _Reader(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node):
         node.body = _without_docstring(node.body)
-        if node.returns:
-            self.visit(node.returns)
         node.returns = None
         return self.generic_visit(node)
 
@@ -151,12 +150,9 @@ class _Reader(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_arg(self, node):
-        if node.annotation:
-            self.visit(node.annotation)  # a class whose methods may be called
         return ast.arg(node.arg)
 
     def visit_AnnAssign(self, node):
-        self.visit(node.annotation)
         return self.generic_visit(ast.Assign([node.target], node.value or ast.Constant(None)))
 
     def visit_Raise(self, node):

@@ -168,8 +168,8 @@ def older(store) -> str:
     if not schemas:
         return ""
     return (
-        f"{schemas.total()} runs in {store} are of an older version (schema {one_of(sorted(schemas, key=str))}; "
-        f"this one reads {SCHEMA}): they are left alone"
+        f"{schemas.total()} runs in {store} are of another version (schema {one_of(sorted(schemas, key=str))}; this "
+        f"one reads {SCHEMA}): they are left alone"
     )
 
 

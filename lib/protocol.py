@@ -206,14 +206,14 @@ class Profile:
             name: self.grid(tasks=tasks, runs=runs, **own | changed | changes) for name, changed in settings.items()
         }
 
-    def data_sizes(self, rows: dict[str, int], /, *, runs=0, **changes) -> list[Protocol]:
+    def data_sizes(self, available: dict[str, int], *, runs=0, **changes) -> list[Protocol]:
         """Runs that train once on S_x, for every x of the profile that a task's number of training rows allows.
 
-        rows: task → training rows; if the profile's largest x is more, all of them are the last x.
+        available: task → training rows; if the profile's largest x is more, all of them are the last x.
         """
         protocols = []
-        for task, available in rows.items():
-            for x in sorted({min(size, available) for size in self.sizes}):
+        for task, rows in available.items():
+            for x in sorted({min(size, rows) for size in self.sizes}):
                 protocols += self.grid(tasks=task, runs=runs, start=x, rounds=0, pool=x + 1, **changes)
         return protocols
 

@@ -38,7 +38,7 @@ from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol, digest
 from lib.provenance import ROOT, commit, processor, provenance
 from lib.tasks import rows_fingerprint
 
-__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "precisions", "processor", "provenance"]
+__all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "processor", "provenance"]
 
 STORE = ROOT / "results"
 SCHEMA = 4  # of the store: a run written under another schema is another run
@@ -61,6 +61,7 @@ TABLES = {  # kind → columns that every run's has
     "validation": ("row", "label", "prediction"),
     "timings": ("training", "evaluation", "encoding", "acquisition", "examination"),
 }
+PRECISE = ("rounds", "layers")  # tables that say in which precision a run was computed
 REDRAW = "BERT_BALD_REDRAW"  # environment: nothing is computed, what is there is drawn
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
@@ -142,7 +143,7 @@ class Run:
 
     @property
     def other_code(self) -> list[str]:
-        """Definitions of the code that computed the finished run that are others today; none if it was verified since."""
+        """Definitions that computed the finished run and are others today; none if today's code has verified it."""
         origin = self.origin
         told = [one.get("definitions") for one in (origin, origin.get("attested", {}))]
         return min((code.differing(then) for then in told if then), key=len, default=["all of it, as far as is known"])
@@ -313,11 +314,12 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     """One tidy table of the finished rounds of these runs, from the store or a published study.
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
-    layer), "pool" (a row a round and pool row: score, BALD, entropy, prediction), "samples" (the sampled probabilities
-    and the features of the pool rows worth showing, see lib.scoring.sampled_rows), "validation" (a row a round and
-    validation row: label, prediction, and in which rounds there are any, probabilities) or "timings". `columns` are
-    fields of Protocol that are put in front, after `run`. store: a folder; empty: results/ of the checkout. Every file
-    is checked against its checksum. What a published study leaves out of a run is not there (see lib.packing).
+    layer), both with the precision in which the run was computed; "pool" (a row a round and pool row: score, BALD,
+    entropy, prediction), "samples" (the sampled probabilities and the features of the pool rows worth showing, see
+    lib.scoring.sampled_rows), "validation" (a row a round and validation row: label, prediction, and in which rounds
+    there are any, probabilities) or "timings". `columns` are fields of Protocol that are put in front, after `run`.
+    store: a folder; empty: results/ of the checkout. Every file is checked against its checksum. What a published study
+    leaves out of a run is not there (see lib.packing).
 
     A run whose last attempt failed is left out, as `lib.sweep.sweep` has said; under --redraw, each that is not there.
     Raises StudyError if another run is not finished, DamagedRun or DamagedStudy if a file was altered.
@@ -332,19 +334,15 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
         if not run.done:
             raise StudyError(f"run {run.name} is {run.state} in {store}: compute it with lib.sweep.sweep first")
         front = {"run": run.name, **{column: getattr(run.protocol, column) for column in columns}}
+        if table in PRECISE:
+            front["precision"] = run.origin.get("precision", "unknown")
         frame = run.table(table)
         if len(frame):
             frames.append(pd.DataFrame({**front, "round": frame["round"], **frame}))
     if not frames:
-        return pd.DataFrame(columns=["run", *columns, "round", *TABLES[table]])
+        precision = ["precision"] if table in PRECISE else []
+        return pd.DataFrame(columns=["run", *columns, *precision, "round", *TABLES[table]])
     return pd.concat(frames, ignore_index=True)
-
-
-def precisions(protocols: list[Protocol], store="") -> pd.DataFrame:
-    """How the finished ones of these runs were computed: columns task, seed, run, precision."""
-    runs = [run for run in dict.fromkeys(Run(p, Path(store or STORE)) for p in protocols) if run.done]
-    rows = [(run.protocol.task, run.protocol.seed, run.name, run.origin.get("precision", "unknown")) for run in runs]
-    return pd.DataFrame(rows, columns=["task", "seed", "run", "precision"])
 
 
 def _read(table: str, run: Run, folder: str) -> pd.DataFrame:

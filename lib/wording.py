@@ -187,6 +187,22 @@ def _say_by_chance(measured: pd.DataFrame) -> str:
     )
 
 
+def say_precision(runs: pd.DataFrame) -> list[str]:
+    """Which runs were computed in which precision, if not all of a task in one: columns task, seed, run, precision."""
+    runs = runs.drop_duplicates("run")
+    parts = []
+    for task, some in runs.groupby("task", sort=False):
+        kinds = [
+            f"{len(those)} runs in {precision} (seeds {', '.join(map(str, sorted(those['seed'].unique())))})"
+            for precision, those in some.groupby("precision")
+        ]
+        if len(kinds) > 1:
+            parts.append(f"on {named(task)} {' and '.join(kinds)}")
+    if not parts:
+        return []
+    return [f"The encoder computed {'; '.join(parts)}: what differs between these runs is, in part, rounding."]
+
+
 def say_chance(rounds: pd.DataFrame) -> list[str]:
     """A sentence for each task whose classifiers are hardly better than guessing at the last round.
 

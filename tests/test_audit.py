@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from helpers import refused, stored
+from helpers import ROOT, refused, stored
 
 from lib import audit, results
+from lib.__main__ import main
 from lib.active_learning import run
 from lib.results import Run, load
 from lib.sweep import sweep
@@ -31,6 +32,10 @@ def copy(whole, tmp_path) -> Path:
 @pytest.fixture
 def bald(tiny_protocol, copy) -> Run:
     return Run(tiny_protocol(rounds=1), copy)
+
+
+def run_all(*arguments) -> int:
+    return main(["run", str(ROOT), *map(str, arguments)])
 
 
 def truncate(path: Path) -> None:
@@ -88,7 +93,7 @@ def test_a_torn_round_is_not_continued(file, bald, tiny_protocol):
 
 
 def test_a_sound_store_has_no_problem(whole, capsys):
-    assert audit.main(["check", "--results", str(whole)]) == 0
+    assert run_all("check", "--results", whole) == 0
     assert capsys.readouterr().out == "2 runs, 0 problems\n"
 
 
@@ -102,9 +107,9 @@ def test_foreign_things_are_reported_and_left_alone(bald, copy):
     (older / "protocol.json").write_text(json.dumps(said))
     before = stored(copy)
     assert audit.check(copy) == [
+        f"1 runs in {copy} are of another version (schema 0; this one reads {results.SCHEMA}): they are left alone",
         "downloads: foreign or torn: it has no protocol.json",
         "notes.txt: foreign: a store holds one folder a run",
-        f"{older.name}: written under schema 0, this version reads {results.SCHEMA}: it is left alone",
         f"{bald.name}: round-00/extra.parquet is foreign: DONE does not name it",
     ]
     assert stored(copy) == before
@@ -117,9 +122,9 @@ def test_the_store_works_in_another_folder_and_the_committed_study_is_read_too(w
 
 
 def test_one_round_is_recomputed_and_equal_bit_for_bit(bald, capsys):
-    assert audit.main(["verify", bald.name[:8], "--round", "0", "--results", str(bald.store)]) == 0
+    assert run_all("verify", bald.name[:8], "--round", 0, "--results", bald.store) == 0
     assert "5 files are equal bit for bit" in capsys.readouterr().out
-    assert audit.main(["verify", "--results", str(bald.store)]) == 0
+    assert run_all("verify", "--results", bald.store) == 0
     assert "sst2-random" in capsys.readouterr().out, "without a name it is the cheapest run"
 
 
@@ -128,8 +133,7 @@ def test_a_round_that_was_forged_is_found(bald, capsys):
     record = json.loads(file.read_text())
     file.write_text(json.dumps(record | {"accuracy": record["accuracy"] + 0.2}))
     bald.finish()  # with checksums that fit
-    arguments = ["verify", bald.name, "--results", str(bald.store)]
-    assert audit.main(arguments) == 1
+    assert run_all("verify", bald.name, "--results", bald.store) == 1
     assert "round-01/round.json differ, on the same machine" in capsys.readouterr().out
 
 
@@ -139,8 +143,7 @@ def test_on_another_machine_a_tolerance_is_stated(bald, monkeypatch, capsys):
     layers = pd.read_parquet(bald.folder / "round-01" / "layers.parquet")
     layers.assign(mean=layers["mean"] * 1.01).to_parquet(bald.folder / "round-01" / "layers.parquet", index=False)
     bald.finish()
-    arguments = ["verify", bald.name, "--results", str(bald.store)]
-    assert audit.main(arguments) == 0
+    assert run_all("verify", bald.name, "--results", bald.store) == 0
     assert "computed elsewhere (other processor): accuracy differs by 0.0000 (allowed 0.05)" in capsys.readouterr().out
 
 
@@ -149,5 +152,5 @@ def test_on_another_machine_a_tolerance_is_stated(bald, monkeypatch, capsys):
 )
 def test_a_mistake_is_one_line(arguments, whole, capsys):
     where = [] if "--results" in arguments else ["--results", str(whole)]
-    assert audit.main([*arguments, *where]) == 2
+    assert run_all(*arguments, *where) == 2
     assert capsys.readouterr().err.count("\n") == 1

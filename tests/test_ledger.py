@@ -11,7 +11,7 @@ from helpers import refused, stopped_before, stored
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lib import __main__ as runner
-from lib import provenance, results
+from lib import code, results
 from lib.active_learning import run
 from lib.cluster import divide, gpu_of
 from lib.ledger import ledger, summary
@@ -93,13 +93,12 @@ def test_a_partial_run_says_its_round_and_what_is_left(tiny_protocol, whole, tmp
     assert entry.seconds > 0
 
 
-def test_a_stale_run_names_the_modules_that_changed(tiny_protocol, whole, monkeypatch):
-    now = provenance.modules()
-    monkeypatch.setattr(provenance, "modules", lambda: now | {"model": "x", "training": "y"})
-    monkeypatch.setattr(results, "code_fingerprint", lambda: "other code")
+def test_a_stale_run_names_what_changed(tiny_protocol, whole, monkeypatch):
+    now = code.definitions()
+    monkeypatch.setattr(code, "definitions", lambda: now | {"build_classifier": "x", "train": "y"})
     entry = only(tiny_protocol(), whole)
     assert (entry.state, entry.seconds) == ("stale", 0)
-    assert entry.reason.startswith("code differs: model, training (computed at ")
+    assert entry.reason.startswith("code differs: build_classifier, train (computed at ")
 
 
 def test_a_failed_run_says_its_cause_and_is_tried_again(tiny_protocol, tmp_path):

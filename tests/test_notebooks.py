@@ -104,7 +104,7 @@ def test_a_notebook_runs_from_end_to_end_without_warnings(name, study):
     ]
     streams = [output for output in outputs if output.output_type == "stream"]
     assert not [stream.text for stream in streams if stream.name == "stderr"]
-    written = "\n".join(stream.text for stream in streams)
+    written = "".join(stream.text for stream in streams)  # one text may come in several messages
     shown = [output.data.get("text/markdown", "") for output in outputs if "data" in output]
     assert not re.search(r"warning|\bnan\b", "\n".join([written, *shown]), re.IGNORECASE)
     answers = [text for text in shown if text.startswith("**Answer.** ")]

@@ -92,7 +92,7 @@ def test_dropout_is_where_the_protocol_says(frozen, frozen_dropout, tiny_protoco
     dropouts = [module for module in classifier.encoder.modules() if isinstance(module, torch.nn.Dropout)]
     active = {}
     for module in dropouts:
-        module.register_forward_hook(lambda module, *_: active.setdefault(module, module.training))
+        module.register_forward_pre_hook(lambda module, _: active.update({module: active.get(module, module.training)}))
     train(classifier, rows, range(20), protocol, 0)
     expected = {module: frozen_dropout == "on" or module not in fixed for module in active}
     assert active == expected

@@ -7,7 +7,7 @@ import pytest
 from helpers import refused
 
 from lib.fields import CHOICES
-from lib.protocol import LOCATIONS, STREAMS, Protocol, digest, profile
+from lib.protocol import COMPUTING, LOCATIONS, STREAMS, Protocol, digest, profile
 
 # a changed value for each field that decides a run's numbers
 CHANGED = {
@@ -97,22 +97,26 @@ def test_a_value_out_of_range_or_of_another_type_is_refused(field, value):
         protocol(**{field: value})
 
 
-def test_automatic_precision_is_settled_when_the_protocol_is_made():
-    assert protocol(precision="auto").precision in ("float32", "bfloat16")
+def test_automatic_precision_is_settled_where_a_run_is_computed():
+    given = protocol(precision="auto")
+    assert given.precision == "auto"
+    assert given.on_this_machine().precision in ("float32", "bfloat16")
+    assert protocol(precision="bfloat16").on_this_machine() == protocol(precision="bfloat16")
 
 
 def test_the_key_changes_with_every_field_that_decides_the_numbers():
     assert CHANGED.keys() | set(LOCATIONS) == {field.name for field in dataclasses.fields(Protocol)}
     bald = {field: key(**{"strategy": "bald", field: value}) for field, value in CHANGED.items()}
     random = {field: key(**{"strategy": "random", field: value}) for field, value in CHANGED.items()}
-    assert {field for field in CHANGED if bald[field] == key(strategy="bald")} == {"random_pool", "frozen_dropout"}
-    assert {field for field in CHANGED if random[field] == key(strategy="random")} == {"samples", "frozen_dropout"}
+    never = {"frozen_dropout", *COMPUTING}
+    assert {field for field in CHANGED if bald[field] == key(strategy="bald")} == {"random_pool", *never}
+    assert {field for field in CHANGED if random[field] == key(strategy="random")} == {"samples", *never}
     assert key(frozen=2) != key(frozen=2, frozen_dropout="on")
     assert len({key(strategy=strategy) for strategy in CHOICES["strategy"]}) == len(CHOICES["strategy"])
 
 
 def test_the_key_does_not_say_where_things_lie():
-    assert key(encoder="/one/folder", hub="/another") == key()
+    assert key(encoder="/one/folder", hub="/another", rows="first") == key()
 
 
 def test_the_key_of_random_acquisition_ignores_stochastic_passes():
@@ -160,7 +164,8 @@ def test_the_paper_profile_is_the_papers_protocol():
 def test_minilm_is_the_papers_protocol_on_another_encoder():
     (minilm,), (paper,) = (profile(name).grid(tasks=("sst2",), runs=1) for name in ("minilm", "paper"))
     fields = (field.name for field in dataclasses.fields(Protocol))
-    assert {f for f in fields if getattr(minilm, f) != getattr(paper, f)} == {"encoder", "encoder_lr"}
+    changed = {"encoder", "encoder_lr", "rows", "validation_rows"}
+    assert {f for f in fields if getattr(minilm, f) != getattr(paper, f)} == changed
 
 
 def test_a_grid_holds_every_combination_once_seeds_innermost():

@@ -1,5 +1,6 @@
 """The store: a round is there whole or not at all, a run is found by what it is, and a full disk costs nothing."""
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -12,8 +13,9 @@ import pandas as pd
 import pytest
 from helpers import refused, stopped_before, stored
 
-from lib import results
+from lib import code, results
 from lib.active_learning import run
+from lib.protocol import COMPUTING, LOCATIONS
 from lib.results import Run, load
 
 
@@ -119,13 +121,13 @@ def test_a_run_is_missing_partial_done_or_stale(tiny_protocol, whole, partial, t
     assert Run(tiny_protocol(), tmp_path / "empty").state == "missing"
     assert Run(tiny_protocol(), partial).state == "partial"
     assert Run(tiny_protocol(), whole).state == "done"
-    monkeypatch.setattr(results, "code_fingerprint", lambda: "other code")
+    monkeypatch.setattr(code, "definitions", lambda: {"train": "other code"})
     assert Run(tiny_protocol(), whole).state == "stale"
 
 
 def test_a_stale_run_is_not_silently_computed_again(tiny_protocol, whole, monkeypatch):
     before = stored(whole)
-    monkeypatch.setattr(results, "code_fingerprint", lambda: "other code")
+    monkeypatch.setattr(code, "definitions", lambda: {"train": "other code"})
     monkeypatch.setattr("lib.active_learning.compute", None)
     assert len(run(tiny_protocol(), whole)) == 3
     assert stored(whole) == before
@@ -143,7 +145,7 @@ def test_other_rows_or_other_weights_are_another_run(tiny_protocol, tiny_hub, ti
     hub = shutil.copytree(tiny_hub, tmp_path / "hub")
     (file,) = (hub / "glue" / "sst2").glob("validation-*")
     rows = pd.read_parquet(file)
-    rows.loc[59, "sentence"] += " ."
+    rows.loc[29, "sentence"] += " ."  # the last that is evaluated
     rows.to_parquet(file, index=False)
     encoder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
     config = json.loads((encoder / "config.json").read_text()) | {"layer_norm_eps": 1e-5}
@@ -152,22 +154,38 @@ def test_other_rows_or_other_weights_are_another_run(tiny_protocol, tiny_hub, ti
     assert len({Run(protocol, tmp_path).key for protocol in protocols}) == 3
 
 
+def test_rows_that_a_run_cannot_see_are_no_part_of_it(tiny_protocol, tiny_hub, tmp_path):
+    hub = shutil.copytree(tiny_hub, tmp_path / "hub")
+    for split, first in (("train", 60), ("validation", 30)):
+        (file,) = (hub / "glue" / "sst2").glob(f"{split}-*")
+        rows = pd.read_parquet(file)
+        rows.loc[first:, "sentence"] += " ."
+        rows.to_parquet(file, index=False)
+    other = tiny_protocol(hub=str(hub))
+    assert Run(other, tmp_path).key == Run(tiny_protocol(), tmp_path).key
+    for change in ({"pool": 61}, {"validation_rows": 31}, {"strategy": "random", "random_pool": "train"}):
+        ours = tiny_protocol(**change)
+        assert Run(dataclasses.replace(ours, hub=str(hub)), tmp_path).key != Run(ours, tmp_path).key
+
+
 def test_the_store_says_what_a_run_is_and_what_computed_it(tiny_protocol, whole):
     ours = Run(tiny_protocol(), whole)
     said = json.loads((ours.folder / "protocol.json").read_text())
     assert {name: said[name] for name in ours.identity} == ours.identity
-    assert not {"hub", "encoder"} & said["fields"].keys(), "a folder of this machine is no part of the run"
+    elsewhere = {*LOCATIONS, *COMPUTING}
+    assert not elsewhere & said["fields"].keys(), "a folder or the precision of this machine is no part of the run"
     origin = json.loads((ours.folder / "provenance.json").read_text())
-    assert origin["code"] == results.code_fingerprint()
+    assert (origin["code"], origin["definitions"]) == (code.code_fingerprint(), code.definitions())
+    assert (origin["precision"], origin["threads"]) == ("float32", 1)
     assert origin["versions"].keys() >= {"torch", "transformers", "numpy"}
-    assert origin["locations"] == {"hub": tiny_protocol().hub, "encoder": tiny_protocol().encoder}
+    assert origin["locations"] == {name: getattr(tiny_protocol(), name) for name in ("hub", "encoder", "rows")}
 
 
 def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
     columns = {
         "rounds": {"labelled", "accuracy", "majority", "loss", "class_counts", "pool_counts", "picked"}
-        | {"health", "examined", "training_loss"},
-        "layers": {"layer", "number", "part", "parameters", "mean", "variance"},
+        | {"health", "examined", "training_loss", "precision"},
+        "layers": {"precision", "layer", "number", "part", "parameters", "mean", "variance"},
         "pool": {"row", "score", "bald", "entropy", "prediction"},
         "samples": {"row", "probabilities", "features"},
         "validation": {"row", "label", "prediction", "bald"}

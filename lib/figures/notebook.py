@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from lib.figures.files import markdown, save_table
 from lib.protocol import Profile, Protocol
 from lib.provenance import commit, processor
-from lib.wording import NOTHING, say_chance
+from lib.wording import NOTHING, say_chance, say_precision
 
 INDEX = (
     ("Figure 1, architecture", "00_claims", "00_architecture"),
@@ -74,7 +74,7 @@ def show_reading(sentences: str, study: Profile, runs: pd.DataFrame) -> None:
         if seeds == 1
         else f"{seeds} seeds: an interval of a mean over seeds says nothing about other data or other encoders."
     )
-    show_limits(sentences, (sure, *say_chance(runs), *study.caveats))
+    show_limits(sentences, (sure, *say_precision(runs), *say_chance(runs), *study.caveats))
 
 
 def show_limits(sentences: str, limits) -> None:
