@@ -96,7 +96,7 @@ class Study:
     def table(self, table: str, name: str) -> pd.DataFrame:
         """A run's table as the live store has it, with the column `round`; empty if it has none."""
         if table in WHOLE:
-            return self._whole(table).get(name, pd.DataFrame()).copy()
+            return self._whole(table).get(name, pd.DataFrame()).copy(deep=False)
         return unpack(self.packed(table, [name])).drop(columns="run")
 
     @cached_property
@@ -106,8 +106,9 @@ class Study:
     def _whole(self, table: str) -> dict[str, pd.DataFrame]:
         """Name → rows, read once."""
         if table not in self._read:
-            groups = unpack(self.packed(table, self.runs)).groupby("run", sort=False)
-            self._read[table] = {run: rows.drop(columns="run").reset_index(drop=True) for run, rows in groups}
+            rows = unpack(self.packed(table, self.runs))
+            groups = rows.drop(columns="run").groupby(rows["run"].to_numpy(), sort=False)
+            self._read[table] = {run: some.reset_index(drop=True) for run, some in groups}
         return self._read[table]
 
     def attest(self, name: str, provenance: dict) -> None:

@@ -326,23 +326,25 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     """
     if table not in TABLES:
         raise StudyError(f"table={table!r} is not known: choose one of {', '.join(TABLES)}")
-    frames = []
-    store = Path(store or STORE)
-    for run in dict.fromkeys(Run(p, store) for p in protocols):
+    found = {}
+    for run in dict.fromkeys(Run(p, Path(store or STORE)) for p in protocols):
         if run.failure or (redrawing() and not run.done):
             continue
         if not run.done:
-            raise StudyError(f"run {run.name} is {run.state} in {store}: compute it with lib.sweep.sweep first")
-        front = {"run": run.name, **{column: getattr(run.protocol, column) for column in columns}}
-        if table in PRECISE:
-            front["precision"] = run.origin.get("precision", "unknown")
+            raise StudyError(f"run {run.name} is {run.state} in {run.store}: compute it with lib.sweep.sweep first")
         frame = run.table(table)
         if len(frame):
-            frames.append(pd.DataFrame({**front, "round": frame["round"], **frame}))
-    if not frames:
-        precision = ["precision"] if table in PRECISE else []
-        return pd.DataFrame(columns=["run", *columns, *precision, "round", *TABLES[table]])
-    return pd.concat(frames, ignore_index=True)
+            found[run] = frame
+    fields = {"run": [run.name for run in found]}
+    fields |= {column: [getattr(run.protocol, column) for run in found] for column in columns}
+    if table in PRECISE:
+        fields["precision"] = [run.origin.get("precision", "unknown") for run in found]
+    if not found:
+        return pd.DataFrame(columns=[*fields, "round", *TABLES[table]])
+    lengths = [len(frame) for frame in found.values()]
+    front = {name: pd.Index(values).repeat(lengths) for name, values in fields.items()}
+    joined = pd.concat(found.values(), ignore_index=True)
+    return pd.DataFrame({**front, "round": joined["round"], **joined})
 
 
 def _read(table: str, run: Run, folder: str) -> pd.DataFrame:

@@ -1,19 +1,26 @@
 """Made-up finished runs, without a model: tables of the shape and spread of real ones, to be published and read."""
 
+import random
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from lib.protocol import Protocol, digest
+from lib.protocol import COMPUTING, LOCATIONS, Protocol
+from lib.results import Run
 
 CLASSES = {"sst2": 2, "qnli": 2, "mnli": 3, "snli": 3, "trec": 6}
 ORIGIN = {
     "code": "c0de",
     "commit": "0" * 40,
-    "locations": {"encoder": "all-MiniLM-L6-v2"},
+    "definitions": {"made_up.made_up": "c0de"},
+    "locations": {"encoder": "all-MiniLM-L6-v2", "hub": "", "rows": "study"},
+    "precision": "float32",
     "processor": "made up, avx2",
     "python": "3.11.7",
+    "threads": 1,
     "versions": {"torch": "2.13.0"},
 }
 
@@ -26,26 +33,23 @@ class MadeUp:
     features: int = 192
     validation: int = 2000
 
-    @property
-    def identity(self) -> dict:
-        return {"schema": 0, "protocol": self.protocol.canonical(), "rows": "made up", "weights": "made up"}
-
-    @property
-    def key(self) -> str:
-        return digest(self.identity)
+    @cached_property
+    def run(self) -> Run:
+        """Whose key it has: that of a task in lib/data/subsets needs no rows."""
+        return Run(self.protocol, Path("made up"))
 
     @property
     def name(self) -> str:
-        p = self.protocol
-        return f"{p.task}-{p.strategy}-F{p.frozen}-seed{p.seed}-{self.key[:12]}"
+        return self.run.name
 
     @property
     def entry(self) -> dict:
-        fields = {name: value for name, value in vars(self.protocol).items() if name not in ("encoder", "hub")}
-        return {"key": self.key, "identity": self.identity, "fields": fields, "provenance": ORIGIN}
+        left_out = LOCATIONS + COMPUTING
+        fields = {name: value for name, value in vars(self.protocol).items() if name not in left_out}
+        return {"key": self.run.key, "identity": self.run.identity, "fields": fields, "provenance": ORIGIN}
 
     def table(self, kind: str) -> pd.DataFrame:
-        rng = np.random.default_rng(int(self.key[:8], 16))
+        rng = np.random.default_rng(int(self.run.key[:8], 16))
         frames = [getattr(self, f"_{kind}")(round_, rng) for round_ in range(self.protocol.rounds + 1)]
         return pd.concat([frame.assign(round=k) for k, frame in enumerate(frames)], ignore_index=True)
 
@@ -53,19 +57,27 @@ class MadeUp:
     def classes(self) -> int:
         return CLASSES[self.protocol.task]
 
+    @property
+    def _first_accuracy(self) -> float:
+        """The same for all runs that begin with the same rows and weights."""
+        p = self.protocol
+        return random.Random(f"{p.task} {p.start} {p.seed} {p.decoder} {p.frozen}").random()
+
     def _rounds(self, round_: int, rng) -> pd.DataFrame:
         p = self.protocol
         labelled = p.start + round_ * p.query
         picked = rng.choice(np.arange(p.start, p.pool), p.query, replace=False).tolist() if round_ < p.rounds else []
         shared = [{"samples": S, "between_draws": rng.random(), "with_largest": rng.random()} for S in (5, 50, 1000)]
         record = {
-            "accuracy": rng.random(),
+            "accuracy": self._first_accuracy if round_ == 0 else rng.random(),
             "class_counts": rng.multinomial(labelled, np.ones(self.classes) / self.classes).tolist(),
             "examined": {"encoder_difference": 0.0, "samples": shared} if round_ == p.rounds - 1 else {},
             "health": {"gap_at_rank_query": rng.random(), "passes_differ": True} if self.scored(round_) else {},
             "labelled": labelled,
             "loss": rng.random(),
+            "majority": 1 / self.classes,
             "picked": picked,
+            "pool_counts": rng.multinomial(max(p.pool - labelled, 0), np.ones(self.classes) / self.classes).tolist(),
             "training_loss": rng.random(),
         }
         return pd.DataFrame([record])
