@@ -34,7 +34,8 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         if verb == "check":
             return 0
         stop_on_signals()
-        stay_offline(command)
+        if command.profile != "quick" and not any(values.get("hub") for _, values in command.jobs):
+            stay_offline()
         if command.verb == "run":
             return run(command, executed / command.profile)
         if command.verb == "publish":
@@ -74,6 +75,8 @@ def audit(given: dict, verb: str) -> int:
     store = Path(given.pop("store") or STORE)
     try:
         if given.pop("verb") == "verify":
+            if not given["hub"]:
+                stay_offline()
             same, line = audit.verify(store, **given)
             print(line)
             return 0 if same else 1
@@ -93,10 +96,8 @@ def stop_on_signals() -> None:
             signal.signal(name, signal.default_int_handler)
 
 
-def stay_offline(command: Command) -> None:
+def stay_offline() -> None:
     """If the Hub does not answer, it is not asked again, for half a minute a data set."""
-    if command.profile == "quick" or any(values.get("hub") for _, values in command.jobs):
-        return
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen

@@ -49,13 +49,21 @@ class MadeUp:
         return {"key": self.run.key, "identity": self.run.identity, "fields": fields, "provenance": ORIGIN}
 
     def table(self, kind: str) -> pd.DataFrame:
-        rng = np.random.default_rng(int(self.run.key[:8], 16))
+        rng = self._rng
         frames = [getattr(self, f"_{kind}")(round_, rng) for round_ in range(self.protocol.rounds + 1)]
         return pd.concat([frame.assign(round=k) for k, frame in enumerate(frames)], ignore_index=True)
 
     @property
+    def _rng(self) -> np.random.Generator:
+        """As it is before the first table."""
+        return np.random.default_rng(int(self.run.key[:8], 16))
+
+    @property
     def classes(self) -> int:
         return CLASSES[self.protocol.task]
+
+    def _counts(self, rows: int, rng: np.random.Generator) -> list[int]:
+        return rng.multinomial(rows, np.ones(self.classes) / self.classes).tolist()
 
     @property
     def _first_accuracy(self) -> float:
@@ -66,18 +74,19 @@ class MadeUp:
     def _rounds(self, round_: int, rng) -> pd.DataFrame:
         p = self.protocol
         labelled = p.start + round_ * p.query
-        picked = rng.choice(np.arange(p.start, p.pool), p.query, replace=False).tolist() if round_ < p.rounds else []
+        order = self._rng.permutation(np.arange(p.start, p.pool))  # no row is picked twice
+        picked = order[round_ * p.query :][: p.query].tolist() if round_ < p.rounds else []
         shared = [{"samples": S, "between_draws": rng.random(), "with_largest": rng.random()} for S in (5, 50, 1000)]
         record = {
             "accuracy": self._first_accuracy if round_ == 0 else rng.random(),
-            "class_counts": rng.multinomial(labelled, np.ones(self.classes) / self.classes).tolist(),
+            "class_counts": self._counts(labelled, rng if round_ else np.random.default_rng(labelled)),
             "examined": {"encoder_difference": 0.0, "samples": shared} if round_ == p.rounds - 1 else {},
             "health": {"gap_at_rank_query": rng.random(), "passes_differ": True} if self.scored(round_) else {},
             "labelled": labelled,
             "loss": rng.random(),
             "majority": 1 / self.classes,
             "picked": picked,
-            "pool_counts": rng.multinomial(max(p.pool - labelled, 0), np.ones(self.classes) / self.classes).tolist(),
+            "pool_counts": self._counts(max(p.pool - labelled, 0), rng),
             "training_loss": rng.random(),
         }
         return pd.DataFrame([record])
