@@ -15,6 +15,7 @@ __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = CHECKOUT / "notebooks"
 EXECUTED = CHECKOUT / "executed"
+HUB = "https://huggingface.co"
 WATCH = 2  # seconds between two looks at the store
 
 
@@ -33,8 +34,12 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         if verb == "check":
             return 0
         stop_on_signals()
+        if command.profile != "quick" and not any(values.get("hub") for _, values in command.jobs):
+            stay_offline()
         if command.verb == "run":
             return run(command, executed / command.profile)
+        if command.verb == "publish":
+            return publish(command, executed / command.profile)
         return status(command)
     except UsageError as error:
         print(f"run_all.sh: {error}".replace("\n", " "), file=sys.stderr)
@@ -70,14 +75,17 @@ def audit(given: dict, verb: str) -> int:
     store = Path(given.pop("store") or STORE)
     try:
         if given.pop("verb") == "verify":
+            if not given["hub"]:
+                stay_offline()
             same, line = audit.verify(store, **given)
             print(line)
             return 0 if same else 1
-        problems = audit.check(store)
+        problems = audit.check(store) + audit.check_studies()
     except StudyError as error:
         raise UsageError(error) from error
     runs = len(list(store.rglob("protocol.json")))
-    print("\n".join([*problems, f"{runs} runs, {len(problems)} problems"]))
+    published = f" and {number} published" if (number := audit.published_runs()) else ""
+    print("\n".join([*problems, f"{runs} runs{published}, {len(problems)} problems"]))
     return 1 if problems else 0
 
 
@@ -86,6 +94,20 @@ def stop_on_signals() -> None:
     for name in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(name) != signal.SIG_IGN:
             signal.signal(name, signal.default_int_handler)
+
+
+def stay_offline() -> None:
+    """If the Hub does not answer, it is not asked again, for half a minute a data set."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    try:
+        urlopen(Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD"), timeout=5).close()
+    except HTTPError:
+        pass  # an answer
+    except (OSError, HTTPException, ValueError):
+        os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 # ---- what is there
@@ -138,20 +160,28 @@ def status(command: Command) -> int:
 def run(command: Command, executed: Path) -> int:
     """Compute what is missing of all runs that the notebooks need, then execute the notebooks, which draw them."""
     prepare_environment()
-    from lib.execution import execute_all, failures_in
+    from lib.execution import MISTAKES, NOTHING, execute_all, failures_in
+    from lib.results import REDRAW
 
+    os.environ.pop(REDRAW, None)
     needed = needed_runs(command)  # a mistake in the third notebook is said before anything is computed
-    compute(command, needed)
+    hindrance = "" if command.redraw else cannot_compute(needed)
+    if command.redraw or hindrance:
+        os.environ[REDRAW] = "1"
+    else:
+        compute(command, needed)
     errors, failures = [], {}
     for done in execute_all(command.jobs, executed, command.workers or os.cpu_count()):
         name, seconds = done.source.stem, f"{done.seconds:.0f} s"
-        print(f"{name}: {'failed after ' if done.error else ''}{seconds}", flush=True)
+        print(f"{name}: {'failed after ' if done.error not in ('', NOTHING) else ''}{seconds}", flush=True)
         found = {run_: failure for run_, failure in failures_in(done.target).items() if run_ not in failures}
         for run_, failure in found.items():
             where = f"run {run_}, round {failure['round']}"
             print(f"{where}: {failure['error']}; see {failure['file']}", file=sys.stderr)
         failures |= found
-        if done.error:
+        if done.error == NOTHING:
+            print(f"{name}: {done.message}", flush=True)
+        elif done.error:
             errors.append(done.error)
             print(f"{name}: {done.message}; see {os.path.relpath(done.target)}", file=sys.stderr)
     if command.html:
@@ -162,8 +192,71 @@ def run(command: Command, executed: Path) -> int:
         print(f"run_all.sh: {len(failures)} runs failed; the notebooks show the others", file=sys.stderr)
     if errors:
         print(f"run_all.sh: {len(errors)} of {len(command.jobs)} notebooks failed", file=sys.stderr)
+    if os.environ.get(REDRAW):
+        say_what_is_missing(needed)
     if errors or failures:
-        return 2 if set(errors) == {"StudyError"} and not failures else 1
+        return 2 if set(errors) <= set(MISTAKES) and not failures else 1
+    if hindrance:
+        raise UsageError(f"what is not there cannot be computed, and the notebooks show the rest: {hindrance}")
+    return 0
+
+
+def cannot_compute(needed: list) -> str:
+    """Why the missing runs cannot be computed, if others can be shown: rows or weights that cannot be reached.
+
+    Raises UsageError if none can be shown.
+    """
+    from lib import sources
+    from lib.fields import StudyError
+    from lib.sweep import plan as plan_runs
+    from lib.tasks import read_texts
+
+    runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}.values()
+    missing = [run.protocol for run in runs if not run.done]
+    try:
+        for encoder in dict.fromkeys(protocol.encoder for protocol in missing):
+            sources.checkpoint(encoder)
+        for task, hub in dict.fromkeys((protocol.task, protocol.hub) for protocol in missing):
+            read_texts(task, hub)
+    except StudyError as error:
+        if len(missing) == len(runs):
+            raise UsageError(error) from error
+        return str(error)
+    return ""
+
+
+def say_what_is_missing(needed: list) -> None:
+    """One line of all runs that the notebooks need; none if all are there."""
+    from lib.ledger import ledger, say_missing
+
+    entries = {entry.run.folder: entry for _, protocols, store in needed for entry in ledger(protocols, store)}
+    if line := say_missing(list(entries.values())):
+        print(f"all: {line}; --dry-run names them", flush=True)
+
+
+# ---- the committed study
+
+
+def publish(command: Command, executed: Path) -> int:
+    """Add the finished runs that the notebooks need to the committed study, with figures and executed notebooks."""
+    from lib import publish as publishing
+    from lib.fields import StudyError
+    from lib.ledger import ledger, say_missing
+    from lib.packing import Scope
+    from lib.protocol import profile
+
+    entries = {
+        entry.run.name: entry for _, protocols, store in needed_runs(command) for entry in ledger(protocols, store)
+    }
+    runs = [entry.run for entry in entries.values() if entry.run.live]
+    try:
+        notebooks = [path for path, _ in command.jobs]
+        for line in publishing.publish(Scope(profile(command.profile)), runs, notebooks, executed):
+            print(line, flush=True)
+    except StudyError as error:
+        raise UsageError(error) from error
+    if line := say_missing(list(entries.values())):
+        print(line)
     return 0
 
 

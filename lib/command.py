@@ -21,6 +21,7 @@ OPTIONS = {
     "--scheduler": "ADDRESS",
     "--html": "",
     "--recompute": "",
+    "--redraw": "",
     "--dry-run": "",
     "--watch": "",
 }
@@ -31,6 +32,8 @@ PATHS = ("path", "save", "output")  # parameters that are read from the caller's
 WITH_OPTION = ("profile", "hub", "rows", "results")  # parameters of the notebooks that are not set with -p
 HELP = """\
 usage: ./run_all.sh [OPTION]...           run the notebooks in order
+       ./run_all.sh publish [OPTION]...   make the runs that they need, as far as they are finished, the committed
+                                          study, with figures and executed notebooks: results/study/<profile>/
        ./run_all.sh status [OPTION]...    say what is there of the runs they need, and what is left
        ./run_all.sh check [OPTION]...     read the whole store; say what is torn, foreign or altered
        ./run_all.sh verify [RUN]...       compute one round of a finished run again and compare: bit for bit on the same
@@ -55,7 +58,8 @@ The first call sets up what they need: in .venv, or in the active environment if
   --html             then write the executed notebooks as pages that need no network: executed/<profile>/html/
   --recompute        compute runs again that are stale: finished by code that differs in what decides numbers. Without,
                      they are shown as they are; `verify` makes those done that today's code gives, too
-  --dry-run          compute nothing; say of every run whether it is done, why not, and what it will cost
+  --redraw           compute nothing; draw the runs that are there or published, and say what is missing
+  --dry-run          compute and draw nothing; say of every run whether it is done, why not, and what it will cost
   --watch            with status: say it again whenever it changes, until all is done
   --help             print this
 
@@ -111,28 +115,28 @@ def describe(notebooks: dict[Path, dict]) -> str:
 class Command:
     """What the user asks for."""
 
-    verb: str  # "run", "status" or "dry-run"
+    verb: str  # "run", "publish", "status" or "dry-run"
     profile: str
     workers: int | None  # None: one a GPU or a core
     scheduler: str  # address of a Dask scheduler; empty: none
     watch: bool  # status, again and again
     html: bool  # write pages after the run
     recompute: bool  # also what other code computed
+    redraw: bool  # compute nothing
     jobs: list[tuple[Path, dict]]  # notebook, parameter → value
 
 
 def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Command:
     """Raises UsageError. Computes and writes nothing."""
-    verb = "status" if arguments[:1] == ["status"] else "run"
-    options, pairs = parse(arguments[verb == "status" :])
+    verb = arguments[0] if arguments[:1] in (["status"], ["publish"]) else "run"
+    options, pairs = parse(arguments[verb != "run" :])
     if "--watch" in options and verb != "status":
         raise UsageError("--watch belongs to status: ./run_all.sh status --watch")
-    if "--dry-run" in options and verb == "status":
-        raise UsageError("--dry-run and status are two commands: choose one of them")
-    if "--recompute" in options and (verb == "status" or "--dry-run" in options):
-        raise UsageError("--recompute belongs to a run, which computes: leave out status and --dry-run")
-    if "--html" in options and (verb == "status" or "--dry-run" in options):
-        raise UsageError("--html belongs to a run, which makes what the pages show: leave out status and --dry-run")
+    if "--dry-run" in options and verb != "run":
+        raise UsageError(f"--dry-run and {verb} are two commands: choose one of them")
+    for option in ("--html", "--redraw", "--recompute"):
+        if option in options and (verb != "run" or "--dry-run" in options):
+            raise UsageError(f"{option} belongs to a run of the notebooks: leave out status, publish and --dry-run")
     chosen = choose(notebooks, options.get("--only"))
     profile = options.get("--profile", PROFILES[0])
     if profile not in PROFILES:
@@ -165,7 +169,7 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         jobs.append((path, values))
     verb = "dry-run" if "--dry-run" in options else verb
     workers = None if workers is None else int(workers)
-    flags = {name: f"--{name}" in options for name in ("watch", "html", "recompute")}
+    flags = {name: f"--{name}" in options for name in ("watch", "html", "redraw", "recompute")}
     return Command(verb=verb, profile=profile, workers=workers, scheduler=scheduler, jobs=jobs, **flags)
 
 

@@ -19,6 +19,8 @@ from pathlib import Path
 from lib.provenance import ROOT
 
 KERNEL = "bert-bald"
+NOTHING = "NothingToDraw"  # the class of lib.sweep's error that is none under --redraw
+MISTAKES = ("StudyError", "DamagedStudy", NOTHING)  # classes of errors that are the user's, and one line
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def execute(source: Path, target: Path, values: dict) -> tuple[str, str]:
         papermill.execute_notebook(source, target, values, cwd=ROOT, progress_bar=False, **kernel)
     except papermill.PapermillExecutionError as error:
         lines = error.evalue.strip().splitlines() or [""]
-        return error.ename, lines[0] if error.ename == "StudyError" else f"{error.ename}: {lines[0]}"
+        return error.ename, lines[0] if error.ename in MISTAKES else f"{error.ename}: {lines[0]}"
     except DeadKernelError:
         mark_unfinished(target)
         return "DeadKernelError", "its kernel died, perhaps for want of memory"

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from lib.fields import one_of
+from lib import published
+from lib.fields import named, one_of
+from lib.files import read_json
 from lib.protocol import Protocol
-from lib.results import SCHEMA, Run, read_json
+from lib.results import SCHEMA, Run
 from lib.sweep import cost, plan, say_time
 
 NEAREST = 20  # stored runs that a missing one is compared with
@@ -69,18 +71,31 @@ def differing_code(run: Run) -> str:
 
 @dataclass(frozen=True)
 class Stored:
-    """All runs of a store, as their own files describe them; unreadable ones are left out."""
+    """All runs of a store and of published studies, as their own files describe them; unreadable ones are left out."""
 
     store: Path
 
     @cached_property
     def names(self) -> set[str]:
-        return {path.name for path in self.store.iterdir()} if self.store.is_dir() else set()
+        live = {path.name for path in self.store.iterdir()} if self.store.is_dir() else set()
+        return live | self.published.keys()
+
+    @cached_property
+    def published(self) -> dict[str, published.Study]:
+        return {name: study for study in published.studies() for name in study.runs}
+
+    @cached_property
+    def live(self) -> dict[str, dict | None]:
+        """Name → protocol.json of a folder in the store; None if it has none that can be read."""
+        return {name: read_json(self.store / name / "protocol.json") for name in sorted(self.names)}
 
     @cached_property
     def runs(self) -> dict[str, dict]:
-        """Name → protocol.json."""
-        found = {name: read_json(self.store / name / "protocol.json") for name in sorted(self.names)}
+        """Name → protocol.json, or what the manifest has of it."""
+        found = dict(self.live)
+        for name, study in self.published.items():
+            entry = study.runs[name]
+            found[name] = found[name] or {**entry["identity"], "fields": entry["fields"]}
         return {name: said for name, said in found.items() if said and isinstance(said.get("protocol"), dict)}
 
     @cached_property
@@ -115,15 +130,24 @@ class Stored:
         rates = defaultdict(list)
         for name, said in self.runs.items():
             group = rates[said["protocol"].get("task"), said.get("weights")]
-            if len(group) < TIMED and (self.store / name / "DONE").exists():
-                timed = [read_json(file) or {} for file in (self.store / name).glob("round-*/timings.json")]
-                seconds = sum(sum(one.values()) for one in timed)
+            if len(group) < TIMED:
+                seconds = self.took(name)
+                if not seconds:
+                    continue
                 try:
                     group.append(seconds / cost(Protocol(**said["fields"])))
                 except (KeyError, TypeError, ValueError):
                     continue
                 rates[()].append(group[-1])
         return rates
+
+    def took(self, name: str) -> float:
+        """Seconds that a finished run took; 0 if it is not finished or has not kept them."""
+        if (self.store / name / "DONE").exists():
+            timed = [read_json(file) or {} for file in (self.store / name).glob("round-*/timings.json")]
+            return sum(sum(one.values()) for one in timed)
+        study = self.published.get(name)
+        return float(study.table("timings", name).drop(columns="round").sum(axis=None)) if study else 0.0
 
     def seconds(self, run: Run) -> tuple[float | None, bool]:
         """What the run will take, by runs of its task and weights; else, which is rough, by all that are stored."""
@@ -139,7 +163,8 @@ def alike(protocol: dict) -> tuple:
 
 def older(store) -> str:
     """A line about runs of another version of the store; empty if there are none."""
-    schemas = Counter(said.get("schema") for said in Stored(Path(store)).runs.values() if said.get("schema") != SCHEMA)
+    found = (said["schema"] for said in Stored(Path(store)).live.values() if said and "schema" in said)
+    schemas = Counter(schema for schema in found if schema != SCHEMA)
     if not schemas:
         return ""
     return (
@@ -167,8 +192,25 @@ def summary(entries: list[Entry]) -> str:
     """'12 runs: 8 done, 4 missing; about 3 min of computing left'"""
     counts = Counter(entry.state for entry in entries)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    left = [entry for entry in entries if entry.state not in ("done", "stale")]
-    known = None if any(entry.seconds is None for entry in left) else sum(entry.seconds for entry in left)
-    return f"{len(entries)} runs{': ' if states else ''}{states}" + (
-        f"; {about(known, any(entry.rough for entry in left))} of computing left" if left else ""
-    )
+    left = missing(entries)
+    return f"{len(entries)} runs{': ' if states else ''}{states}" + (f"; {what_is_left(left)} left" if left else "")
+
+
+def missing(entries: list[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry.state not in ("done", "stale")]
+
+
+def what_is_left(entries: list[Entry]) -> str:
+    """'about 3 min of computing'"""
+    known = None if any(entry.seconds is None for entry in entries) else sum(entry.seconds for entry in entries)
+    return f"{about(known, any(entry.rough for entry in entries))} of computing"
+
+
+def say_missing(entries: list[Entry]) -> str:
+    """Which runs are not there, and what they would cost, in one line; empty if all are."""
+    left = missing(entries)
+    if not left:
+        return ""
+    tasks = Counter(named(entry.run.protocol.task) for entry in left)
+    where = ", ".join(f"{task} {number}" for task, number in tasks.items())
+    return f"{len(left)} of {len(entries)} runs are not there and left out ({where}): {what_is_left(left)}"

@@ -1,57 +1,100 @@
-"""Make the last run of a profile the committed study:  python -m lib.publish quick [NN...]
+"""Make the runs of a profile, its figures and executed notebooks the committed study:  ./run_all.sh publish
 
-Copies executed/<profile>/ over notebooks/ (outputs and all, without papermill's own marks and the state of widgets),
-figures/<profile>/ to figures/study/<profile>/, and the runs that those figures were made from to results/study/. With
-numbers, only the outputs of these notebooks; those on request, which may show somebody's own data, must be named.
+The finished runs that the notebooks need go to results/study/<profile>/ (lib.published says how), beside those that are
+there already; figures/<profile>/ to figures/study/<profile>/; executed/<profile>/ over notebooks/, outputs and all,
+without papermill's own marks and the state of widgets. Each file is there whole or not at all.
 """
 
-import json
 import shutil
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 
-from lib.command import ON_REQUEST
+from lib import published
+from lib.fields import StudyError
+from lib.files import read_json
+from lib.packing import Scope
 from lib.pages import without_widgets
-from lib.results import ROOT, STORE
+from lib.published import FORMAT, Study
+from lib.results import ROOT, Run
 
 PAPERMILLS_CELL = "injected-parameters"
 
 
-def publish(profile: str, notebooks: bool) -> None:
-    figures = ROOT / "figures" / profile
-    if not figures.is_dir():
-        sys.exit(f"error: there is no {figures.relative_to(ROOT)}: run that profile first")
-    target = ROOT / "figures" / "study" / profile
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(figures, target)
-    for name in runs_of(figures):
-        shutil.rmtree(STORE / "study" / name, ignore_errors=True)
-        shutil.copytree(STORE / name, STORE / "study" / name, ignore=shutil.ignore_patterns(".lock"))
-        without_folders(STORE / "study" / name / "provenance.json")
-    if notebooks:
-        executed = (ROOT / "executed" / profile).glob("[0-9][0-9]_*.ipynb")
-        publish_notebooks(profile, {path.name[:2] for path in executed}.difference(ON_REQUEST))
+def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path) -> Iterator[str]:
+    """Publish finished runs of a profile, and the notebooks as executed in a folder. → a line for each thing done.
+
+    Raises StudyError as `publish_runs` does, and if there is nothing to publish.
+    """
+    name = scope.study.name
+    if not runs:
+        raise StudyError(f"no run that these notebooks need is finished: ./run_all.sh --profile {name} computes them")
+    study, new = publish_runs(published.STUDIES / name, scope, runs)
+    sizes = [path.stat().st_size for path in study.folder.iterdir()]
+    yield f"{study.folder}: {len(study.runs)} runs, {new} of them new; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"
+    figures, target = ROOT / "figures" / name, ROOT / "figures" / "study" / name
+    yield f"{target}: {publish_figures(figures, target)} files"
+    yield f"{notebooks[0].parent}: {publish_notebooks(notebooks, executed)} notebooks as they were executed"
 
 
-def without_folders(provenance: Path) -> None:
-    """Leave out where rows and weights lay if that is a folder of this machine, which says nothing elsewhere."""
-    said = json.loads(provenance.read_text("utf-8"))
-    said["locations"] = {name: place for name, place in said["locations"].items() if not Path(place).is_absolute()}
-    provenance.write_text(json.dumps(said, indent=1, sort_keys=True) + "\n", "utf-8")
+def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, int]:
+    """Add finished runs to the published study in a folder, in place of the same. → the study, and how many are new.
+
+    Raises StudyError if what is there cannot be added to, DamagedRun or DamagedStudy if something was altered.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with published.locked(folder):
+        before = Study(folder) if (folder / published.MANIFEST).exists() else None
+        if before and before.manifest.get("format") != FORMAT:
+            raise StudyError(f"{folder} is of another version of this study's format: move it away, then publish again")
+        old = before.runs if before else {}
+        kept = [name for name in old if name not in {run.name for run in runs}]
+        if before:
+            before.check()
+        for run in runs:
+            run.check()
+        tables = scope.tables(runs)
+        for kind, pieces in tables.items():
+            packed = [before.packed(kind, [name]) for name in kept] if before else []
+            tables[kind] = [piece for piece in packed if len(piece)] + pieces
+        entries = {name: old[name] for name in kept} | {run.name: entry(run) for run in runs}
+        study = published.write(folder, entries, tables, scope.left_out())
+    return study, len(entries) - len(old)
 
 
-def publish_notebooks(profile: str, numbers) -> None:
-    for number in sorted(numbers):
-        for executed in (ROOT / "executed" / profile).glob(f"{number}_*.ipynb"):
-            nbformat.write(without_papermill(executed), ROOT / "notebooks" / executed.name)
+def entry(run: Run) -> dict:
+    """What the manifest says of a run of the live store."""
+    fields = read_json(run.folder / "protocol.json")["fields"]
+    origin = dict(run.origin)
+    # a folder of this machine says nothing elsewhere
+    origin["locations"] = {name: place for name, place in origin["locations"].items() if not Path(place).is_absolute()}
+    return {"key": run.key, "identity": run.identity, "fields": fields, "provenance": origin}
 
 
-def runs_of(figures: Path) -> set[str]:
-    """The runs that the tables of a folder name in their first line."""
-    headers = (file.read_text("utf-8").partition("\n")[0] for file in figures.glob("*.csv"))
-    return {run for header in headers for run in json.loads(header.removeprefix("# "))["runs"]}
+def publish_figures(figures: Path, target: Path) -> int:
+    """Copy figures and tables; those that are not made any more go, if any are made. → how many"""
+    files = sorted(path for path in figures.glob("*") if path.is_file())
+    target.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        scratch = target / f"{path.name}.tmp"
+        shutil.copyfile(path, scratch)
+        scratch.replace(target / path.name)
+    names = {path.name for path in files}
+    for path in target.iterdir():
+        if path.suffix == ".tmp" or (files and path.name not in names):
+            path.unlink()
+    return len(files)
+
+
+def publish_notebooks(notebooks: list[Path], executed: Path) -> int:
+    """Put what was executed in the place of notebooks, as far as it was. → how many"""
+    there = [path for path in notebooks if (executed / path.name).exists()]
+    for path in there:
+        scratch = path.with_name(f"{path.name}.tmp")
+        nbformat.write(without_papermill(executed / path.name), scratch)
+        scratch.replace(path)
+    return len(there)
 
 
 def without_papermill(path: Path):
@@ -64,11 +107,3 @@ def without_papermill(path: Path):
         if "parameters" not in cell.metadata.get("tags", []):
             cell.metadata.pop("tags", None)
     return notebook
-
-
-if __name__ == "__main__":
-    profile, *numbers = sys.argv[1:]
-    if numbers:
-        publish_notebooks(profile, numbers)
-    else:
-        publish(profile, notebooks=profile == "quick")

@@ -87,7 +87,7 @@ def largest_class_changes(counts: pd.DataFrame) -> pd.DataFrame:
             changes += leaders.isdisjoint(now)
             leaders = leaders & now or now
         rows.append(dict(zip(["task", "strategy", "seed"], group, strict=True)) | {"changes": changes})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["task", "strategy", "seed", "changes"])
 
 
 def word_overlap(first: str, second: str) -> float:
@@ -115,17 +115,22 @@ def readable(protocols: list[Protocol], after: int, examples: int) -> list[Proto
     return protocols
 
 
+SCORED = ["run", "task", "seed", "round", "row", "bald", "class", "predicted", "queried", "first", "second", "overlap"]
+
+
 def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, store="") -> pd.DataFrame:
     """The pool of each run that has scores, as scored after `after` acquisitions (or the last scored round before).
+
+    Runs of tasks whose texts are not given are left out.
 
     A row for each run and pool row: task, seed, row, bald, class, predicted, queried (in the whole run), first,
     second (missing for single sentences), overlap.
     """
     store = store or results.STORE
-    scored = [protocol for protocol in protocols if protocol.strategy != "random" and protocol.rounds]
-    if not scored:
-        return pd.DataFrame(columns=["task", "seed", "run", "row", "bald", "class", "overlap"])
+    scored = [p for p in protocols if p.strategy != "random" and p.rounds and p.task in texts]
     pool = results.load("pool", scored, store)
+    if pool.empty:
+        return pd.DataFrame(columns=SCORED)
     pool = pool[pool["round"] == pool.groupby("run")["round"].transform(lambda rounds: min(after, rounds.max()))]
     picked = results.load("rounds", scored, store).groupby("run")["picked"].sum()
     read = pd.concat([_texts_of(task, rows, texts[task]) for task, rows in pool.groupby("task", sort=False)["row"]])

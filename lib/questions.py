@@ -34,16 +34,18 @@ def of_samples(rounds: pd.DataFrame) -> pd.DataFrame:
         for _, run in examined.iterrows()
         for shared in run["examined"]["samples"]
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["task", "seed", "run", "samples", "between_draws", "with_largest"])
 
 
 def near_duplicates(rounds: pd.DataFrame, texts: dict) -> pd.DataFrame:
     """Pairs of rows in a batch that share NEAR or more of their words, as a share of all pairs; a row a run.
 
+    Runs of tasks whose texts are not given are left out.
+
     `closest`: mean over the rows of a batch of the word overlap with the row of the batch that is most like it.
     """
     rows = []
-    for _, run in rounds.groupby("run", sort=False):
+    for _, run in rounds[rounds["task"].isin([*texts])].groupby("run", sort=False):
         task, seed, setting = run.iloc[0][["task", "seed", "setting"]]
         batches = [[" ".join(texts[task].train[row][:-1]) for row in batch] for batch in run["picked"] if len(batch)]
         overlaps = [_overlaps(batch) for batch in batches]
@@ -51,7 +53,7 @@ def near_duplicates(rounds: pd.DataFrame, texts: dict) -> pd.DataFrame:
         closest = np.concatenate([matrix.max(1) for matrix in overlaps])
         measured = {"near_duplicates": (pairs >= NEAR).sum(), "pairs": len(pairs), "closest": closest.mean()}
         rows.append({"task": task, "seed": seed, "setting": setting, "run": run["run"].iloc[0], **measured})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["task", "seed", "setting", "run", "near_duplicates", "pairs", "closest"])
 
 
 def _overlaps(batch: list[str]) -> np.ndarray:
@@ -74,7 +76,7 @@ def calibration(validation: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     A row a run and kind of prediction: its calibration error, the floor below which chance alone keeps it from
     falling, and its Brier score.
     """
-    errors, diagrams = [], []
+    errors, diagrams = [], [pd.DataFrame()]
     for task, runs in validation.groupby("task", sort=False):
         for kind in (SINGLE, MEAN):
             for (run, seed), some in runs.groupby(["run", "seed"], sort=False):
@@ -84,12 +86,13 @@ def calibration(validation: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
                 errors.append({"task": task, "seed": seed, "run": run, "prediction": kind, **measured})
             diagram = reliability(predictions(runs)[kind], runs["label"])
             diagrams.append(diagram.assign(task=task, prediction=kind))
-    return pd.DataFrame(errors), pd.concat(diagrams, ignore_index=True)
+    columns = ["task", "seed", "run", "prediction", "error", "floor", "brier"]
+    return pd.DataFrame(errors, columns=columns), pd.concat(diagrams, ignore_index=True)
 
 
 def rejection(validation: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Area under the risk-coverage curve of each run by what rejects; and the curves of the first seed."""
-    areas, curves = [], []
+    areas, curves = [], [pd.DataFrame()]
     for (task, seed, run), some in validation.groupby(["task", "seed", "run"], sort=False):
         probs_NC = predictions(some)[MEAN]
         wrong_N = probs_NC.argmax(1) != some["label"].to_numpy()
@@ -99,7 +102,8 @@ def rejection(validation: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             areas.append({"task": task, "seed": seed, "run": run, "rejected by": rule, "area": area})
             if seed == validation["seed"].min():
                 curves.append(risk_coverage(wrong_N, uncertainty_N).assign(task=task, rule=rule))
-    return pd.DataFrame(areas), pd.concat(curves, ignore_index=True)
+    columns = ["task", "seed", "run", "rejected by", "area"]
+    return pd.DataFrame(areas, columns=columns), pd.concat(curves, ignore_index=True)
 
 
 def noise(pool: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,6 @@
-"""The store of runs: one folder a run, one folder a finished round, small parquet and json files.
+"""The runs: those of the live store, which this module writes, and those of published studies, found alike.
+
+The live store has one folder a run, one folder a finished round, small parquet and json files.
 
     results/<task>-<strategy>-F<frozen>-seed<seed>-<key>/
         protocol.json           what the run is, and the fingerprints that its key is made of
@@ -9,7 +11,8 @@
         DONE                    checksums of all of it, written last
         failed.json             why the last attempt ended, if it failed; never beside a sound DONE
 
-A round's folder is written under another name, flushed to disk and renamed: it is there whole, or not at all.
+A round's folder is written under another name, flushed to disk and renamed: it is there whole, or not at all. A run
+that is finished in the live store is read from there, and else from a published study (lib.published) if one has it.
 """
 
 import hashlib
@@ -18,17 +21,20 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet
 from filelock import FileLock
 
-from lib import code, sources
+from lib import code, published, sources
 from lib.fields import StudyError
+from lib.files import flush, read_json, write_json
 from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol, digest
 from lib.provenance import ROOT, commit, processor, provenance
 from lib.tasks import rows_fingerprint
@@ -38,7 +44,26 @@ __all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "processor", 
 STORE = ROOT / "results"
 SCHEMA = 4  # of the store: a run written under another schema is another run
 
-TABLES = ("rounds", "layers", "pool", "samples", "validation", "timings")
+TABLES = {  # kind → columns that every run's has
+    "rounds": (
+        "labelled",
+        "accuracy",
+        "loss",
+        "majority",
+        "class_counts",
+        "pool_counts",
+        "picked",
+        "health",
+        "examined",
+    ),
+    "layers": ("layer", "number", "part", "parameters", "mean", "variance"),
+    "pool": ("row", "score", "bald", "entropy", "prediction"),
+    "samples": ("row", "probabilities", "features"),
+    "validation": ("row", "label", "prediction"),
+    "timings": ("training", "evaluation", "encoding", "acquisition", "examination"),
+}
+PRECISE = ("rounds", "layers")  # tables that say in which precision a run was computed
+REDRAW = "BERT_BALD_REDRAW"  # environment: nothing is computed, what is there is drawn
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
 
@@ -60,9 +85,20 @@ class Run:
         return {
             "schema": SCHEMA,
             "protocol": p.canonical(),
-            "rows": rows_fingerprint(p),
-            "weights": sources.weights_fingerprint(p.encoder),
+            "rows": self._known("rows", lambda: rows_fingerprint(p)),
+            "weights": self._known("weights", lambda: sources.weights_fingerprint(p.encoder)),
         }
+
+    def _known(self, what: str, fingerprint: Callable) -> str:
+        """A fingerprint: of the rows or weights themselves or, where they are not, of the same run as published."""
+        try:
+            return fingerprint()
+        except StudyError:
+            places = {"rows": ("hub", "rows"), "weights": ("encoder",)}[what]
+            known = published.known(self.protocol.canonical(), {name: getattr(self.protocol, name) for name in places})
+            if len({one[what] for one in known}) != 1:
+                raise
+            return known[0][what]
 
     @cached_property
     def key(self) -> str:
@@ -78,8 +114,24 @@ class Run:
         return Path(self.store) / self.name
 
     @property
-    def done(self) -> bool:
+    def live(self) -> bool:
+        """Whether the run is finished in the live store."""
         return (self.folder / "DONE").exists()
+
+    @property
+    def study(self) -> published.Study | None:
+        """The published study that the run is read from: none if it is in the live store, or begun there."""
+        return None if (self.folder / "protocol.json").exists() else published.find(self.name)
+
+    @property
+    def done(self) -> bool:
+        return self.live or self.study is not None
+
+    @property
+    def origin(self) -> dict:
+        """What computed the run, and how; empty if it has not begun."""
+        study = self.study
+        return study.runs[self.name]["provenance"] if study else read_json(self.folder / "provenance.json") or {}
 
     @property
     def state(self) -> str:
@@ -89,11 +141,6 @@ class Run:
         if self.done:
             return "stale" if self.other_code else "done"
         return "partial" if self.rounds_done else "missing"
-
-    @property
-    def origin(self) -> dict:
-        """What computed the run, and how; empty if it has not begun."""
-        return read_json(self.folder / "provenance.json") or {}
 
     @property
     def other_code(self) -> list[str]:
@@ -108,15 +155,20 @@ class Run:
         return replace(self, protocol=replace(self.protocol, **begun).on_this_machine())
 
     def discard(self) -> None:
-        """Give the run up, whole, so that it is computed again from its first round."""
+        """Give the run up, whole, and begin it anew: it is computed again from its first round, published or not."""
         with self.locked(), _clear_errors(self.store), tempfile.TemporaryDirectory(dir=self.store) as scratch:
             self.folder.rename(Path(scratch) / self.name)
+            self.folder.mkdir()
+            replace(self, protocol=self.protocol.on_this_machine()).begin()
 
     def attest(self) -> None:
         """Today's code gives what this finished run holds: it is no longer stale."""
         attested = {"commit": commit(), "definitions": code.definitions()}
         with _clear_errors(self.store):
-            _write_json(self.folder / "provenance.json", self.origin | {"attested": attested})
+            if study := self.study:
+                study.attest(self.name, self.origin | {"attested": attested})
+            else:
+                write_json(self.folder / "provenance.json", self.origin | {"attested": attested})
 
     @property
     def rounds_done(self) -> int:
@@ -125,8 +177,12 @@ class Run:
 
     @property
     def failure(self) -> dict | None:
-        """`round`, `error` (one line), `session` and `traceback` of the last attempt, if it failed."""
-        return read_json(self.folder / "failed.json")
+        """`round`, `error` (one line), `session` and `traceback` of the last attempt, if it failed.
+
+        None if it is published: what failed is not needed.
+        """
+        failure = read_json(self.folder / "failed.json")
+        return None if failure and self.study else failure
 
     def read_round(self, round_: int) -> dict | None:
         """The record of a finished round; None if there is none. Raises DamagedRun."""
@@ -164,9 +220,21 @@ class Run:
         return content
 
     def check(self) -> None:
-        """Raises DamagedRun if a file of the finished run is gone or altered."""
+        """Raises DamagedRun or DamagedStudy if a file of the finished run is gone or altered."""
+        if study := self.study:
+            study.check()
+            return
         for file in self.checksums:
             self.read_bytes(file)
+
+    def table(self, kind: str) -> pd.DataFrame:
+        """One of TABLES, all rounds of the finished run, with the column `round`; empty if it has none of it."""
+        if study := self.study:
+            return study.table(kind, self.name)
+        folders = sorted({Path(file).parent.name for file in self.checksums if "/" in file})
+        rounds = [_read(kind, self, folder).assign(round=int(folder.removeprefix("round-"))) for folder in folders]
+        rounds = [frame for frame in rounds if len(frame)]
+        return pd.concat(rounds, ignore_index=True) if rounds else pd.DataFrame()
 
     @contextmanager
     def locked(self):
@@ -199,11 +267,11 @@ class Run:
             self.check_rounds()
             fields = asdict(self.protocol)
             locations, computing = ({name: fields.pop(name) for name in names} for names in (LOCATIONS, COMPUTING))
-            _write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
+            write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
             origin = {**provenance(), **computing, "locations": locations}
             if self.rounds_done and self.other_code:  # what other code began stays its own
                 origin |= {name: self.origin.get(name) for name in ("commit", "code", "definitions")}
-            _write_json(self.folder / "provenance.json", origin)
+            write_json(self.folder / "provenance.json", origin)
 
     def fail(self, error: str, details: str, session: str) -> Path | None:
         """Keep why the run failed. Returns the file, or None if the store cannot be written."""
@@ -211,7 +279,7 @@ class Run:
         record = {"round": self.rounds_done, "error": error, "session": session, "traceback": details.splitlines()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            _write_json(path, record)
+            write_json(path, record)
         except OSError:
             return None
         return path
@@ -223,14 +291,14 @@ class Run:
         with _clear_errors(self.store):
             try:
                 scratch.mkdir()
-                _write_json(scratch / "round.json", record)
-                _write_json(scratch / "timings.json", timings)
+                write_json(scratch / "round.json", record)
+                write_json(scratch / "timings.json", timings)
                 for name, table in tables.items():
                     table.to_parquet(scratch / f"{name}.parquet", index=False)
-                    _flush(scratch / f"{name}.parquet")
-                _flush(scratch)
+                    flush(scratch / f"{name}.parquet")
+                flush(scratch)
                 scratch.rename(final)
-                _flush(self.folder)
+                flush(self.folder)
             except OSError:
                 shutil.rmtree(scratch, ignore_errors=True)
                 raise
@@ -240,40 +308,54 @@ class Run:
         files = sorted(f for f in self.folder.rglob("*") if f.suffix in (".json", ".parquet"))
         checksums = {str(f.relative_to(self.folder)): sources.file_sha256(f) for f in files if f.name not in UNSUMMED}
         with _clear_errors(self.store):
-            _write_json(self.folder / "DONE", checksums)
+            write_json(self.folder / "DONE", checksums)
+
+
+def redrawing() -> bool:
+    """Whether nothing is to be computed: what is there is drawn."""
+    return bool(os.environ.get(REDRAW))
+
+
+def finished(store: Path) -> set[str]:
+    """Names of all runs that are finished in a store or published."""
+    return {path.parent.name for path in store.glob("*/DONE")}.union(*(study.runs for study in published.studies()))
 
 
 def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> pd.DataFrame:
-    """One tidy table of the finished rounds of these runs, from the store alone.
+    """One tidy table of the finished rounds of these runs, from the store or a published study.
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
     layer), both with the precision in which the run was computed; "pool" (a row a round and pool row: score, BALD,
     entropy, prediction), "samples" (the sampled probabilities and the features of the pool rows worth showing, see
-    lib.scoring.sampled_rows), "validation" or "timings". `columns` are fields of Protocol that are put in front, after
-    `run`. store: a folder; empty: results/ of the checkout. Every file is checked against its checksum.
+    lib.scoring.sampled_rows), "validation" (a row a round and validation row: label, prediction, and in which rounds
+    there are any, probabilities) or "timings". `columns` are fields of Protocol that are put in front, after `run`.
+    store: a folder; empty: results/ of the checkout. Every file is checked against its checksum. What a published study
+    leaves out of a run is not there (see lib.packing).
 
-    A run whose last attempt failed is left out: `lib.sweep.sweep` has said so. Raises StudyError if another run is not
-    in the store, DamagedRun if a file was altered.
+    A run whose last attempt failed is left out, as `lib.sweep.sweep` has said; under --redraw, each that is not there.
+    Raises StudyError if another run is not finished, DamagedRun or DamagedStudy if a file was altered.
     """
     if table not in TABLES:
         raise StudyError(f"table={table!r} is not known: choose one of {', '.join(TABLES)}")
-    frames = []
-    store = Path(store or STORE)
-    for run in dict.fromkeys(Run(p, store) for p in protocols):
-        if run.failure:
+    found = {}
+    for run in dict.fromkeys(Run(p, Path(store or STORE)) for p in protocols):
+        if run.failure or (redrawing() and not run.done):
             continue
         if not run.done:
-            raise StudyError(f"run {run.name} is {run.state} in {store}: compute it with lib.sweep.sweep first")
-        fields = {column: getattr(run.protocol, column) for column in columns}
-        if table in ("rounds", "layers"):
-            fields["precision"] = run.origin.get("precision", "unknown")
-        for folder in sorted({Path(file).parent.name for file in run.checksums if "/" in file}):
-            frame = _read(table, run, folder).drop(columns="round", errors="ignore")
-            front = {"run": run.name, **fields, "round": int(folder.removeprefix("round-"))}
-            frame = pd.DataFrame(front, index=frame.index).join(frame)
-            frames.append(frame)
-    frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+            raise StudyError(f"run {run.name} is {run.state} in {run.store}: compute it with lib.sweep.sweep first")
+        frame = run.table(table)
+        if len(frame):
+            found[run] = frame
+    fields = {"run": [run.name for run in found]}
+    fields |= {column: [getattr(run.protocol, column) for run in found] for column in columns}
+    if table in PRECISE:
+        fields["precision"] = [run.origin.get("precision", "unknown") for run in found]
+    if not found:
+        return pd.DataFrame(columns=[*fields, "round", *TABLES[table]])
+    lengths = [len(frame) for frame in found.values()]
+    front = {name: pd.Index(values).repeat(lengths) for name, values in fields.items()}
+    joined = pd.concat(found.values(), ignore_index=True)
+    return pd.DataFrame({**front, "round": joined["round"], **joined})
 
 
 def _read(table: str, run: Run, folder: str) -> pd.DataFrame:
@@ -284,16 +366,11 @@ def _read(table: str, run: Run, folder: str) -> pd.DataFrame:
         except ValueError as error:
             raise run.damaged(run.folder / file) from error
     file = f"{folder}/{table}.parquet"
-    return pd.read_parquet(io.BytesIO(run.read_bytes(file))) if file in run.checksums else pd.DataFrame()
-
-
-def read_json(path: Path) -> dict | None:
-    """The object in a file; None if the file is not there, not readable or holds something else."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
+    frame = pd.read_parquet(io.BytesIO(run.read_bytes(file))) if file in run.checksums else pd.DataFrame()
+    if table == "validation":
+        log_probs_NC = frame.filter(regex="^log_prob_").to_numpy()
+        frame["prediction"] = log_probs_NC.argmax(1).astype(np.int8)
+    return frame
 
 
 @contextmanager
@@ -305,22 +382,3 @@ def _clear_errors(store: Path):
             f"cannot write to the results folder {store} ({error.strerror or error}): free space there, make it "
             "writable or give another folder; finished rounds are kept"
         ) from error
-
-
-def _write_json(path: Path, content) -> None:
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        scratch.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
-        _flush(scratch)
-        scratch.rename(path)
-    except OSError:
-        scratch.unlink(missing_ok=True)
-        raise
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -110,9 +110,11 @@ def paired_difference(
 ) -> pd.DataFrame:
     """Difference of `value` from the level `minus` of the column `of`, within each seed, with its t interval.
 
-    Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width.
+    Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width. No row
+    if there is nothing to compare, as where runs failed or are not published (see `comparable`).
     """
-    _check_levels(table[of].unique().tolist(), of, minus)
+    if minus not in set(table[of]):
+        return summary(table.iloc[:0], value, [*by, of])
     levels = wide(table, [*by, pair], of, value, sort=False)
     differences = levels.drop(columns=minus).sub(levels[minus], axis=0)
     long = differences.melt(ignore_index=False, value_name="difference").reset_index().dropna()
@@ -141,7 +143,7 @@ def area_under_curve(rounds: pd.DataFrame, by: list[str], value: str = "accuracy
         x, y = curve["labelled"].to_numpy(float), curve[value].to_numpy(float)
         area = np.trapezoid(y, x) / (x[-1] - x[0]) if len(x) > 1 else y[0]
         areas.append({**dict(zip(by, group, strict=True)), "area": area})
-    return pd.DataFrame(areas)
+    return pd.DataFrame(areas, columns=[*by, "area"])
 
 
 def deviations(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
@@ -152,7 +154,7 @@ def deviations(table: pd.DataFrame, value: str, by: list[str]) -> pd.DataFrame:
         quantiles = stats.chi2.ppf([(1 + LEVEL) / 2, (1 - LEVEL) / 2], n - 1) if n > 1 else np.array([np.nan, np.nan])
         low, high = spread * np.sqrt((n - 1) / quantiles)
         rows.append({**dict(zip(by, group, strict=True)), "runs": n, "deviation": spread, "low": low, "high": high})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*by, "runs", "deviation", "low", "high"])
 
 
 def gains(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:
@@ -168,7 +170,7 @@ def gains(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         for x0, x1 in pairwise(sorted({accuracy.index[0], tenth, accuracy.index[-1]})):
             gain = 100 * (accuracy[x1] - accuracy[x0]) / (x1 - x0)
             rows.append({**dict(zip(by, group, strict=True)), "from": x0, "to": x1, "gain": gain})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=[*by, "from", "to", "gain"])
 
 
 def relative_layer_differences(layers: pd.DataFrame) -> pd.DataFrame:

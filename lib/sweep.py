@@ -27,6 +27,10 @@ class SweepError(RuntimeError):
     """All runs failed."""
 
 
+class NothingToDraw(StudyError):
+    """None of the runs is there, and nothing is to be computed."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How one run ended: `error` is empty, or one line."""
@@ -43,12 +47,18 @@ def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
 
     store: folder of the store; empty: results/ of the checkout.
 
+    Where nothing is to be computed (./run_all.sh --redraw), a line says what is missing, and the others are returned;
+    NothingToDraw is raised if there is none.
+
     A run that fails does not stop the others: a table says which failed, and the rounds of the others are returned;
     `results.load` leaves them out, too. Raises, after all runs have ended, StudyError if all that failed were a user's
     mistakes, SweepError if no run is left.
     """
     store = store or results.STORE
     runs = plan(protocols, store)
+    if results.redrawing():
+        _left_out(runs, store)
+        return results.load("rounds", protocols, store)
     missing = [run for run in runs if not run.done]
     failed = [outcome for outcome in map(_check, runs) if outcome.error]
     for outcome in follow(missing):
@@ -64,6 +74,18 @@ def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
         error = f"{len(failed)} of {len(runs)} runs failed: {'; '.join(lines)}"
         raise StudyError(error) if mistakes else SweepError(error)
     return results.load("rounds", protocols, store)
+
+
+def _left_out(runs: list[Run], store) -> None:
+    """Say which runs are not there. Raises NothingToDraw if none is."""
+    from lib.ledger import ledger, say_missing  # which needs what is above
+
+    entries = ledger([run.protocol for run in runs], store)
+    line = say_missing(entries)
+    if line and not any(run.done for run in runs):
+        raise NothingToDraw(line)
+    if line:
+        print(line)
 
 
 def plan(protocols: list[Protocol], store=results.STORE) -> list[Run]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from lib import sources, subsets
-from lib.fields import StudyError, one_of
+from lib.fields import StudyError, named, one_of
 from lib.protocol import Protocol
 from lib.rows import Rows, remembered
 
@@ -97,9 +97,20 @@ def source_of(name: str) -> Source:
     return TASKS[name]
 
 
-def texts_of(protocols: list[Protocol]) -> dict[str, Texts]:
-    """The texts of each task of these runs."""
-    return {p.task: read_texts(p.task, p.hub, p.rows) for p in protocols}
+def readable_texts(protocols: list[Protocol]) -> dict[str, Texts]:
+    """The texts of those tasks of these runs whose rows are here; a line says which are not, and what to give."""
+    found, hindrances = {}, {}
+    for task, hub, rows in dict.fromkeys((p.task, p.hub, p.rows) for p in protocols):
+        try:
+            found[task] = read_texts(task, hub, rows)
+        except StudyError as error:
+            hindrances[task] = error
+    if hindrances:
+        missing = ", ".join(map(named, hindrances))
+        print(
+            f"What needs the texts of {missing} is left out, for they are not here: {next(iter(hindrances.values()))}"
+        )
+    return found
 
 
 def rows_fingerprint(protocol: Protocol) -> str:

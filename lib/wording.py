@@ -1,16 +1,30 @@
 """Sentences made from tables, so that no sentence of a notebook can contradict its numbers."""
 
+from functools import wraps
+
 import numpy as np
 import pandas as pd
 
 from lib.fields import named
 from lib.protocol import Protocol
 
+NOTHING = "The runs that this needs are not there."
 ALPHA = 0.05  # share of tests without an effect that say there is one
 HARDLY = 0.05  # so little above chance is nothing learnt
 SINGLE = "in a single run and so with unknown certainty"
 
 
+def of_rows(say):
+    """A sentence about an empty table says that there is nothing to tell."""
+
+    @wraps(say)
+    def answer(table: pd.DataFrame, *arguments) -> str:
+        return say(table, *arguments) if len(table) else NOTHING
+
+    return answer
+
+
+@of_rows
 def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) -> str:
     """One sentence from a table of paired differences: what each level of `of` changes, and how sure that is."""
     name = f"{of[0].upper()} = " if of == "frozen" else ""
@@ -45,6 +59,7 @@ def say_architecture(classifier, protocol: Protocol) -> str:
     )
 
 
+@of_rows
 def say_gains(gains: pd.DataFrame) -> str:
     """Where the first and the last rows of each task took the accuracy, for each hundred rows."""
     parts = []
@@ -82,6 +97,7 @@ def say_narrowest(widths: pd.DataFrame) -> str:
     return f"The narrowest intervals, on average, are: {'; '.join(parts)}." if parts else ""
 
 
+@of_rows
 def say_layers(differences: pd.DataFrame) -> str:
     """In which layers BALD changes the parameters more, less or not distinguishably from random."""
     numbered = differences.dropna(subset="number")
@@ -109,9 +125,10 @@ def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
     for _, row in rho.dropna(subset="mean").iterrows():
         place = f"on {named(row['task'])}, in the class {row['class']!r},"
         parts.append(f"{place} its score {_direction(row)} with word overlap (ρ = {_signed(row)})")
-    return f"{_capital('; '.join(parts))}."
+    return f"{_capital('; '.join(parts))}." if parts else NOTHING
 
 
+@of_rows
 def say_fair_draws(table: pd.DataFrame) -> str:
     """How the gaps between classes that the paper prints for random acquisition compare with those of a fair draw."""
     parts = []
@@ -202,6 +219,7 @@ def say_chance(rounds: pd.DataFrame) -> list[str]:
     return sentences
 
 
+@of_rows
 def say_calibration(calibration: pd.DataFrame) -> str:
     """The calibration error of each kind of prediction beside what it would be if nothing was wrong with it."""
     parts = [
@@ -212,6 +230,7 @@ def say_calibration(calibration: pd.DataFrame) -> str:
     return f"Calibration errors: {'; '.join(parts)}. What a few rows leave to chance is no error of the classifier."
 
 
+@of_rows
 def say_samples(shared: pd.DataFrame) -> str:
     """How many picks two draws share at the paper's S and at the largest."""
     parts = []
@@ -224,6 +243,7 @@ def say_samples(shared: pd.DataFrame) -> str:
     return f"{_capital('; '.join(parts))}."
 
 
+@of_rows
 def say_noise(noise: pd.DataFrame) -> str:
     """What is left of BALD when dropout is off."""
     parts = []
@@ -237,6 +257,7 @@ def say_noise(noise: pd.DataFrame) -> str:
     return f"With dropout off, {'; '.join(parts)}."
 
 
+@of_rows
 def say_settings(differences: pd.DataFrame, quantity: str, minus: str) -> str:
     """Which settings raise or lower a quantity against `minus`, and how wide the others lie."""
     parts = []

@@ -94,3 +94,9 @@ def real_hub() -> str:
     if not REAL_HUB.is_dir():
         pytest.skip(f"needs real rows of GLUE and SNLI in {REAL_HUB}")
     return str(REAL_HUB)
+
+
+@pytest.fixture(autouse=True)
+def no_published_study(tmp_path_factory, monkeypatch):
+    """Tests do not see the committed study."""
+    monkeypatch.setattr("lib.published.STUDIES", tmp_path_factory.getbasetemp() / "no study")

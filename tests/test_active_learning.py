@@ -29,14 +29,14 @@ from lib import active_learning, results
 from lib.protocol import Protocol
 
 fields, store, killed = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-write_json = results._write_json
+write_json = results.write_json
 
 def write_and_die(path, content):
     write_json(path, content)
     if killed >= 0 and path.parts[-2:] == (f"round-{killed:02}.tmp", "round.json"):
         os.kill(os.getpid(), signal.SIGKILL)
 
-results._write_json = write_and_die
+results.write_json = write_and_die
 active_learning.run(Protocol(**fields), store)
 """
 

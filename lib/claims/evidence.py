@@ -8,7 +8,7 @@ import pandas as pd
 
 from lib import qualitative, results
 from lib.protocol import Profile, Protocol
-from lib.tasks import TASKS, Texts, texts_of, training_rows
+from lib.tasks import TASKS, Texts, training_rows
 
 
 class NoRuns(Exception):
@@ -24,6 +24,7 @@ class Evidence:
     runs: int
     store: Path
     changes: dict  # encoder, hub and rows
+    texts: Texts | None  # None: they are not here, and what needs them has no runs
 
     def load(self, table: str, protocols: list[Protocol]) -> pd.DataFrame:
         finished = [p for p in protocols if p.task == self.task and results.Run(p, self.store).done]
@@ -34,10 +35,6 @@ class Evidence:
 
     def grid(self, **settings) -> list[Protocol]:
         return self.study.grid(tasks=(self.task,), runs=self.runs, **settings, **self.changes)
-
-    @cached_property
-    def texts(self) -> Texts:
-        return texts_of(self.main)[self.task]
 
     @cached_property
     def sizes(self) -> pd.DataFrame:
@@ -75,7 +72,7 @@ class Evidence:
     @cached_property
     def scored(self) -> pd.DataFrame:
         finished = [p for p in self.main if p.strategy == "bald" and results.Run(p, self.store).done]
-        if not finished:
+        if not finished or not self.texts:
             raise NoRuns
         return qualitative.scored_rows(finished, {self.task: self.texts}, 5, self.store).dropna(subset="overlap")
 

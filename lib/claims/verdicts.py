@@ -11,7 +11,7 @@ from lib.claims import accuracy, classes, estimates, layers, model
 from lib.claims.claim import LESS, MORE, SAME, SHOWN, Claim
 from lib.claims.evidence import Evidence, NoRuns
 from lib.protocol import Profile
-from lib.tasks import TASKS, training_rows
+from lib.tasks import TASKS, readable_texts, training_rows
 
 CLAIMS = accuracy.CLAIMS + layers.CLAIMS + classes.CLAIMS + model.CLAIMS
 
@@ -66,11 +66,11 @@ def corrected(rows: list[dict]) -> list[float]:
 
 
 def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataFrame:
-    """A row a claim and task, from the runs that the store has; nothing is computed. changes: encoder, hub."""
+    """A row a claim and task, from the runs that the store has; nothing is computed. changes: encoder, hub, rows."""
     store = Path(store or results.STORE)
-    rows = []
+    rows, texts = [], readable_texts(study.grid(tasks=tasks, runs=1, **changes))
     for task in study.choose(tasks):
-        evidence = Evidence(study, task, runs, store, changes)
+        evidence = Evidence(study, task, runs, store, changes, texts.get(task))
         fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(TASKS[task].labels)]
         rows += [judge(claim, evidence) for claim in fitting]
     order = [claim.text for claim in CLAIMS]

@@ -22,9 +22,9 @@ class Controls:
     def __init__(self, explored: Explored, two: bool):
         scores = np.concatenate([pool["score"] for pool in explored.pool.values()]).astype(float)
         low, high = self.limits = float(scores.min()), max(float(scores.max()), float(scores.min()) + 1e-9)
-        last = max(explored.pool)
-        self.round = widgets.IntSlider(last, 0, last, description="Round")
-        self.play = widgets.Play(last, min=0, max=last, interval=1500, show_repeat=False)
+        first, last = min(explored.pool), max(explored.pool)  # of some published runs one round is there
+        self.round = widgets.IntSlider(last, first, last, description="Round")
+        self.play = widgets.Play(last, min=first, max=last, interval=1500, show_repeat=False)
         widgets.jslink((self.play, "value"), (self.round, "value"))
         labels = [(visible(shortened(label, 40)), c) for c, label in enumerate(explored.texts.labels)]
         self.filters = {

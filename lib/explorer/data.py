@@ -160,11 +160,11 @@ def other_seeds(explored: Explored) -> list[Explored]:
     """The finished runs in the same store that differ in nothing but their seed."""
     run, found = explored.run, []
     beginning = run.name.rpartition("-seed")[0]
-    for folder in sorted(run.store.glob(f"{beginning}-seed*/DONE")):
-        seed = re.match(r"seed(\d+)-", folder.parent.name.removeprefix(f"{beginning}-"))
+    for name in sorted(results.finished(run.store)):
+        seed = re.match(rf"{re.escape(beginning)}-seed(\d+)-", name)
         if seed and int(seed[1]) != run.protocol.seed:
             other = Run(dataclasses.replace(run.protocol, seed=int(seed[1])), run.store)
-            if other.name == folder.parent.name:
+            if other.name == name:
                 found.append(explore(other))
     return found
 

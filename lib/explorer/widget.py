@@ -8,6 +8,7 @@ from pathlib import Path
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from ipywidgets import Layout
 
 from lib.escaping import in_cell, in_html
@@ -178,3 +179,14 @@ class Explorer(widgets.VBox):
         bundle = super()._repr_mimebundle_(**options)
         about = f"Explorer of {self.first.run.name}: {len(self.first.pool)} scored rounds"
         return bundle | {"text/plain": about, "text/html": static.html(self.first, self.second, max(self.first.pool))}
+
+
+def of_runs(protocols: list[Protocol], store="") -> Explorer | Markdown:
+    """The explorer of the first of these runs that has scores, beside the random run of its seed (see `data.pair`).
+
+    Where the texts or the runs are not there, a line says so, and what to give.
+    """
+    try:
+        return Explorer(*data.pair(protocols, store))
+    except StudyError as error:
+        return Markdown(f"No explorer here: {in_html(error)}")

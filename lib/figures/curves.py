@@ -7,10 +7,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from lib.figures.looks import BLUE, COLOURS, DASHES, apart, bars, label, log_ticks, panels, shared_legend
+from lib.figures.looks import BLUE, COLOURS, DASHES, apart, bars, label, log_ticks, of_rows, panels, shared_legend
 from lib.statistics import bootstrap_interval
 
 
+@of_rows
 def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
     """Accuracy against x, the rows of S_x; left all sizes, right those up to `share` of the largest (Figure 2).
 
@@ -27,6 +28,7 @@ def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
     return figure
 
 
+@of_rows
 def spread(table: pd.DataFrame, panel: str = "task"):
     """Standard deviation of the accuracy over runs against x, logarithmic in x: columns labelled, deviation, task."""
     figure, axes = panels(1, width=5)
@@ -38,6 +40,7 @@ def spread(table: pd.DataFrame, panel: str = "task"):
     return figure
 
 
+@of_rows
 def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "task"):
     """Accuracy against |T|, one panel a task: mean and 95 % bootstrap interval over runs (Figures 3 and 5).
 
@@ -68,6 +71,7 @@ def _looks_of_levels(levels) -> dict:
     }
 
 
+@of_rows
 def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", ylabel: str = "difference"):
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 

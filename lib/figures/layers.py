@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lib.decoder import MCDropout
-from lib.figures.looks import BLUE, COLOURS, ORANGE, bars, label, panels
+from lib.figures.looks import BLUE, COLOURS, ORANGE, bars, label, of_rows, panels
 
 
 def architecture(classifiers: dict):
@@ -84,6 +84,7 @@ def _count(module) -> str:
     return f"{sum(parameter.numel() for parameter in module.parameters()):,} parameters"
 
 
+@of_rows
 def parameter_change(layers: pd.DataFrame):
     """Mean absolute difference of each layer on a logarithmic scale, a panel a strategy (Figure 4).
 
@@ -115,6 +116,7 @@ def parameter_change(layers: pd.DataFrame):
     return figure
 
 
+@of_rows
 def layer_differences(table: pd.DataFrame):
     """Paired difference of |Δθ| of each layer, in percent of random's: columns layer, number, part, mean, low, high.
 

@@ -1,6 +1,7 @@
 """The look of all figures: names and colours that mean the same everywhere, rows of axes, one legend below them."""
 
 import math
+from functools import wraps
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -8,6 +9,7 @@ import seaborn as sns
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from lib.fields import named
+from lib.wording import NOTHING
 
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
 BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, *_ = sns.color_palette("colorblind")
@@ -58,6 +60,21 @@ def panels(count: int, height: float = 3.4, width: float = 3.6, **options):
     """One row of `count` axes. → figure, list of axes"""
     figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, **options)
     return figure, list(axes[0])
+
+
+def of_rows(draw):
+    """A figure of an empty table says that there is nothing to draw."""
+
+    @wraps(draw)
+    def answer(table, *arguments, **options):
+        if len(table):
+            return draw(table, *arguments, **options)
+        figure, (ax,) = panels(1, height=1)
+        ax.text(0.5, 0.5, NOTHING, ha="center", va="center")
+        ax.axis("off")
+        return figure
+
+    return answer
 
 
 def bars(table):

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from lib.figures.files import markdown, save_table
 from lib.protocol import Profile, Protocol
 from lib.provenance import commit, processor
-from lib.wording import say_chance, say_precision
+from lib.wording import NOTHING, say_chance, say_precision
 
 INDEX = (
     ("Figure 1, architecture", "00_claims", "00_architecture"),
@@ -45,7 +45,10 @@ class Later:
 
 
 def show_table(table: pd.DataFrame, name: str, folder: Path, runs, **look) -> None:
-    """Save a table and show it. look: `digits` and `best` of `markdown`."""
+    """Save a table and show it, or a line if it is empty. look: `digits` and `best` of `markdown`."""
+    if table.empty:
+        display(Markdown(f"*{NOTHING}*"))
+        return
     save_table(table, name, folder, runs, **look)
     display(Markdown(markdown(table, **look)))
 

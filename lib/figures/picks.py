@@ -4,9 +4,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from lib.figures.looks import BLUE, label, panels, shared_legend
+from lib.figures.looks import BLUE, label, of_rows, panels, shared_legend
 
 
+@of_rows
 def class_counts(counts: pd.DataFrame):
     """|T_c| against the rounds, a column a task, a row a strategy, a colour a class (Figure 6): mean over runs.
 
@@ -26,6 +27,7 @@ def class_counts(counts: pd.DataFrame):
     return figure
 
 
+@of_rows
 def overlap(pool: pd.DataFrame):
     """BALD against word overlap, a panel a class and a point a pool row: columns class, overlap, bald.
 

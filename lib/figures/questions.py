@@ -3,7 +3,20 @@
 import numpy as np
 import pandas as pd
 
-from lib.figures.looks import BLUE, COLOURS, GREEN, GREY, PURPLE, bars, dashes, label, log_ticks, panels, shared_legend
+from lib.figures.looks import (
+    BLUE,
+    COLOURS,
+    GREEN,
+    GREY,
+    PURPLE,
+    bars,
+    dashes,
+    label,
+    log_ticks,
+    of_rows,
+    panels,
+    shared_legend,
+)
 
 FEWEST = 10  # rows of a bin of a reliability diagram
 LEAST_KEPT = 0.1  # coverage: of fewer rows, a single one would set the scale of the risk
@@ -11,6 +24,7 @@ RULES = {"BALD": (COLOURS["bald"], dashes("bald")), "a random order": (COLOURS["
 RULES |= {"confidence": (GREEN, "-.")}
 
 
+@of_rows
 def settings(table: pd.DataFrame, minus: str, of: str = "setting", xlabel: str = "difference"):
     """Paired differences of each setting from `minus`, one panel a task: points with their 95 % intervals.
 
@@ -32,6 +46,7 @@ def settings(table: pd.DataFrame, minus: str, of: str = "setting", xlabel: str =
     return figure
 
 
+@of_rows
 def shared_picks(shared: pd.DataFrame):
     """Share of the Q highest rows that two draws have in common against S: columns task, samples, between_draws, …"""
     figure, axes = panels(shared["task"].nunique(), width=4.6, sharey=True)
@@ -49,6 +64,7 @@ def shared_picks(shared: pd.DataFrame):
     return figure
 
 
+@of_rows
 def reliability(diagrams: pd.DataFrame):
     """Accuracy against confidence, one panel a task: columns task, prediction, confidence, accuracy, rows.
 
@@ -67,6 +83,7 @@ def reliability(diagrams: pd.DataFrame):
     return figure
 
 
+@of_rows
 def risk_coverage(curves: pd.DataFrame):
     """Share of errors among the rows kept against their share, one panel a task: columns task, rule, coverage, risk.
 
