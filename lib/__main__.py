@@ -1,5 +1,6 @@
 """Runs the numbered notebooks, for run_all.sh: python -m lib check|run|help CALLER_FOLDER [status] [OPTION]..."""
 
+import math
 import os
 import signal
 import sys
@@ -145,6 +146,7 @@ def status(command: Command) -> int:
         for name, entries in ledgers:
             lines += [f"{name}: {summary(entries)}"]
             lines += [f"  {entry}" for entry in entries if command.verb == "dry-run"]
+        lines += [f"stage {name}: {summary(entries)}" for name, entries in staged(command, every).items()]
         lines.append(f"all: {summary(list(every))}")
         if lines != before:
             print("\n".join(lines), flush=True)
@@ -152,6 +154,34 @@ def status(command: Command) -> int:
             return 0
         before = lines
         time.sleep(WATCH)
+
+
+def staged(command: Command, entries) -> dict[str, list]:
+    """Stage of the profile's plan → its runs among these, if the profile has a plan."""
+    from lib.protocol import digest
+
+    stages, found = stage_numbers(command), {}
+    for entry in entries:
+        name, _ = stages.get(digest(entry.run.protocol.canonical()), ("", 0))
+        found.setdefault(name, []).append(entry)
+    return {name: found[name] for name in sorted(filter(None, found))}
+
+
+def stage_numbers(command: Command) -> dict[str, tuple[str, int]]:
+    """Digest of a run's decisions → its stage, and its place in the plan of the profile."""
+    from lib.protocol import digest, profile
+    from lib.tasks import training_rows
+
+    study = profile(command.profile)
+    if not study.plan:
+        return {}
+    given = {name: value for name, value in command.jobs[0][1].items() if name in ("hub", "rows", "encoder") and value}
+    runs = study.stages(training_rows(study.grid(runs=1, **given)), **given)
+    numbers = {}
+    for name, protocols in runs.items():
+        for protocol in protocols:
+            numbers.setdefault(digest(protocol.canonical()), (name, len(numbers)))
+    return numbers
 
 
 # ---- the run
@@ -266,6 +296,7 @@ def compute(command: Command, needed: list) -> None:
     What fails for another reason is in the store, and the notebooks say it.
     """
     from lib.fields import StudyError
+    from lib.protocol import digest
     from lib.sweep import cost, follow
     from lib.sweep import plan as plan_runs
     from lib.tasks import texts_of
@@ -283,7 +314,13 @@ def compute(command: Command, needed: list) -> None:
         raise UsageError(error) from error
     for run in again:
         run.discard()
-    missing.sort(key=lambda run: cost(run.protocol), reverse=True)
+    places = stage_numbers(command)
+
+    def order(run) -> tuple[float, float]:  # of the plan; what is not in it, the most expensive first
+        _, place = places.get(digest(run.protocol.canonical()), ("", math.inf))
+        return place, -cost(run.protocol)
+
+    missing.sort(key=order)
     with workers(command, bool(missing)):
         mistakes = dict.fromkeys(outcome.error for outcome in follow(missing) if outcome.mistake)
     if mistakes:

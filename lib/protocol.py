@@ -138,13 +138,24 @@ def digest(thing) -> str:
     return hashlib.sha256(json.dumps(thing, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Runs of a study that are computed before those of later stages."""
+
+    name: str
+    part: str  # "strategies": BALD and random; "frozen": BALD with F ≠ 0; "sizes": Figure 2; "questions": notebook 06
+    tasks: tuple[str, ...]
+    seeds: range
+    most: int = 10**9  # of sizes: the largest x
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profile:
     """A size of the study: which tasks, how many runs, and what every run has in common."""
 
     name: str
     tasks: tuple[str, ...]
-    runs: int  # seeds 0 … runs - 1
+    runs: int  # seeds 0 … runs - 1, where the plan says nothing else
     frozen: tuple[int, ...]  # the F of Tables 1 and 2
     layers: int  # of the encoder
     layer_task: str  # of Figure 4
@@ -152,6 +163,7 @@ class Profile:
     common: dict  # fields of Protocol
     questions: dict  # notebook 06: tasks and runs of its grid, and fields of Protocol
     caveats: tuple[str, ...] = ()  # what a reader of its numbers must know
+    plan: tuple[Stage, ...] = ()  # the order in which it is computed
 
     def choose(self, tasks) -> tuple[str, ...]:
         """Names of tasks, or one string of them with commas between; none: all of the profile's. Raises StudyError."""
@@ -190,11 +202,16 @@ class Profile:
                 f"frozen={beyond[0]} is beyond the {self.layers} layers of profile {self.name!r}: choose "
                 f"{-self.layers} to {self.layers}"
             )
-        combinations = itertools.product(tasks, strategies, frozen, range(runs or self.runs))
         return [
             Protocol(**{**self.common, "task": task, "strategy": strategy, "frozen": F, "seed": seed, **changes})
-            for task, strategy, F, seed in combinations
+            for task, strategy, F in itertools.product(tasks, strategies, frozen)
+            for seed in range(runs or self.planned("frozen" if F else "strategies", task))
         ]
+
+    def planned(self, part: str, task: str) -> int:
+        """The number of seeds of a part of the study on a task."""
+        stages = [stage for stage in self.plan if stage.part == part and task in stage.tasks]
+        return max((stage.seeds.stop for stage in stages), default=self.runs)
 
     def open_questions(self, *, tasks="", runs=0, **changes) -> dict[str, list[Protocol]]:
         """The settings of notebook 06, by name: what each changes about BALD as the paper has it."""
@@ -213,9 +230,31 @@ class Profile:
         """
         protocols = []
         for task, rows in available.items():
-            for x in sorted({min(size, rows) for size in self.sizes}):
-                protocols += self.grid(tasks=task, runs=runs, start=x, rounds=0, pool=x + 1, **changes)
+            most = max((one.most for one in self.plan if one.part == "sizes" and task in one.tasks), default=rows)
+            seeds = runs or self.planned("sizes", task)
+            for x in sorted({min(size, rows) for size in self.sizes if size <= most}):
+                protocols += self.grid(tasks=task, runs=seeds, start=x, rounds=0, pool=x + 1, **changes)
         return protocols
+
+    def stages(self, available: dict[str, int], **changes) -> dict[str, list[Protocol]]:
+        """Name of each stage of the plan → its runs, in order. available: task → training rows."""
+        found = {stage.name: [] for stage in self.plan}
+        for stage in self.plan:
+            tasks = tuple(task for task in stage.tasks if task in available)
+            if not tasks:
+                continue
+            seeds = stage.seeds.stop
+            if stage.part == "strategies":
+                runs = self.grid(tasks=tasks, strategies="bald,random", runs=seeds, **changes)
+            elif stage.part == "frozen":
+                runs = self.grid(tasks=tasks, frozen=[F for F in self.frozen if F], runs=seeds, **changes)
+            elif stage.part == "sizes":
+                runs = self.data_sizes({task: available[task] for task in tasks}, runs=seeds, **changes)
+            else:
+                settings = self.open_questions(tasks=tasks, runs=seeds, **changes).values()
+                runs = list(itertools.chain.from_iterable(settings))
+            found[stage.name] += [run for run in runs if run.seed in stage.seeds]
+        return found
 
 
 def profile(name: str) -> Profile:
@@ -236,6 +275,8 @@ QUICK_CAVEAT = (
 )
 GLUE = ("mnli", "qnli", "sst2", "snli")  # the paper's tasks, in the order of its tables
 CONTRAST = "trec"  # six uneven classes, of which S_10 holds four
+PAIRS = ("mnli", "qnli", "snli")
+SHORT = (CONTRAST, "sst2")  # single sentences: cheaper
 
 QUESTIONS = {
     "BALD": {},
@@ -279,9 +320,19 @@ PROFILES = {
         layers=6,
         layer_task="qnli",
         sizes=(10, 110, 510, 910, 2000, 5000, 10_000, 20_000),
-        questions={"tasks": GLUE, "runs": 3},
+        questions={"tasks": SHORT, "runs": 3},
         caveats=(MINILM_CAVEAT,),
         common={"validation_rows": 2000},
+        plan=(  # the cheapest evidence first
+            Stage("A", "strategies", SHORT, range(5)),
+            Stage("A", "frozen", SHORT, range(5)),
+            Stage("B", "strategies", PAIRS, range(3)),
+            Stage("C", "sizes", SHORT, range(3)),
+            Stage("C", "sizes", PAIRS, range(2), most=10_000),
+            Stage("D", "frozen", PAIRS, range(3)),
+            Stage("E", "questions", SHORT, range(3)),
+            Stage("F", "strategies", PAIRS, range(3, 5)),
+        ),
     ),
     "paper": Profile(
         name="paper",

@@ -207,3 +207,42 @@ def test_one_f_may_be_given_as_a_number(given):
     assert profile("quick").grid(tasks="reviews", runs=1, frozen=given) == profile("quick").grid(
         tasks="reviews", runs=1, frozen=(2,)
     )
+
+
+ROWS = {"mnli": 20_000, "qnli": 20_000, "snli": 20_000, "sst2": 20_000, "trec": 5452}
+
+
+def test_the_plan_of_the_study_has_every_run_of_its_notebooks_once():
+    study = profile("minilm")
+    stages = study.stages(ROWS)
+    planned = [run for runs in stages.values() for run in runs]
+    asked = study.grid(strategies="bald,random") + study.grid(frozen=study.frozen) + study.data_sizes(ROWS)
+    asked += [run for setting in study.open_questions().values() for run in setting]
+    assert {key_of(run) for run in planned} == {key_of(run) for run in asked}
+    assert {name: len(set(map(key_of, runs))) for name, runs in stages.items()} == {
+        "A": 2 * 5 * (2 + 4),  # tasks × seeds × (BALD, random, F = ±2, ±3)
+        "B": 3 * 3 * 2,
+        "C": 3 * (8 + 7) + 3 * 2 * 7,  # SST-2's sizes and TREC's, which ends with all of its rows; the pairs' to 10,000
+        "D": 3 * 3 * 4,
+        "E": 2 * 3 * 12,
+        "F": 3 * 2 * 2,
+    }
+    assert [run.task for run in planned[:10]] == ["trec"] * 10, "the cheapest evidence comes first"
+
+
+def key_of(run) -> str:
+    return digest(run.canonical())
+
+
+def test_a_task_alone_has_its_part_of_the_plan():
+    stages = profile("minilm").stages({"mnli": 20_000}, hub="elsewhere")
+    assert {name: len(runs) for name, runs in stages.items()} == {"A": 0, "B": 6, "C": 14, "D": 12, "E": 0, "F": 4}
+    assert {run.seed for run in stages["F"]} == {3, 4}
+    assert {run.hub for runs in stages.values() for run in runs} == {"elsewhere"}
+
+
+def test_more_or_fewer_seeds_can_be_asked_for_than_the_plan_has():
+    study = profile("minilm")
+    assert {run.seed for run in study.grid(tasks="mnli", runs=1)} == {0}
+    assert len(study.grid(tasks="mnli", frozen=(0, 2))) == 5 + 3
+    assert len(study.data_sizes({"qnli": 20_000}, runs=4)) == 4 * 7
