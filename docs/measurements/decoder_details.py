@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from lib import acquisition, uncertainty
 from lib.decoder import HEIGHTS
-from lib.model import Classifier, build_classifier
+from lib.model import build_classifier
 from lib.protocol import Protocol
 from lib.tasks import load_task
 from lib.training import train
@@ -122,6 +122,9 @@ class DenseDecoder(nn.Module):
         if self.tops and not self.training:
             return F.pad(values_BLM, (0, 0, 0, TOP)).topk(TOP, 1).values.transpose(1, 2).flatten(1)
         return values_BLM.amax(1)
+
+    def estimate_norms(self, encoded):
+        """`reestimate` does it."""
 
     @property
     def tops(self) -> bool:
@@ -268,13 +271,65 @@ def fixed(given) -> None:
     """Every kind of decoder trained on the same T: rows at random, and what some loops of BALD have picked."""
     for name, numbers in labelled_sets(given.task).items():
         for seed in given.seeds:
-            protocol, task, rows, held_out, theta_0 = start(given.task, given.hub, seed)
+            protocol, _, rows, held_out, theta_0 = start(given.task, given.hub, seed)
             for windows, dropout in itertools.product(("inside", "edges"), ("maps", "values")):
                 details = Details(windows, dropout)
                 classifier = fine_tuned(theta_0, rows, numbers, protocol, 1, details)
                 told = {"task": given.task, "labelled_by": name, "labelled": len(numbers), "seed": seed}
                 told |= {"windows": windows, "dropout": dropout}
                 keep("fixed", told | accuracies(classifier, rows, held_out))
+
+
+def length(given) -> None:
+    """Rank correlation of BALD with a row's length from S_10, and what it takes to change it: one experiment each."""
+    for seed in given.seeds:
+        protocol, task, rows, _, theta_0 = start(given.task, given.hub, seed)
+        pool = np.arange(protocol.start, protocol.pool)
+        some = np.random.default_rng(0).choice(pool, 1000, replace=False)
+        every_class = balanced(rows.labels_N, protocol, task.num_labels)
+        linear = build_classifier(replace(protocol, decoder="linear"), task.num_labels)
+        experiments = {
+            "S_10": (THREE, np.arange(10)),
+            "mean over time": (replace(THREE, pooling="mean"), np.arange(10)),
+            "ten rows of all classes": (THREE, every_class),
+            "linear decoder": (None, np.arange(10)),
+            "110 rows at random": (THREE, np.arange(110)),
+            "310 rows at random": (THREE, np.arange(310)),
+        }
+        for name, (details, labelled) in experiments.items():
+            if details:
+                classifier = fine_tuned(theta_0, rows, labelled, protocol, 0, details)
+            else:
+                classifier = copy.deepcopy(linear)
+                train(classifier, rows, labelled, protocol, 0)
+            told = {"task": given.task, "seed": seed, "experiment": name}
+            keep("length", told | correlations(classifier, rows, some, protocol))
+
+
+@torch.inference_mode()
+def correlations(classifier, rows, numbers, protocol) -> dict[str, float]:
+    """Rank correlations with length: of BALD and entropy, also with features of equal size, and of their size."""
+    features_NF = uncertainty.pool_features(classifier, rows, numbers)
+    size_N = features_NF.norm(dim=1)
+    measured = {"size of the features": size_N}
+    masks = (
+        uncertainty.draw_masks(classifier, protocol.samples, 0) if hasattr(classifier.decoder, "mc_dropouts") else None
+    )
+    for name, features in {"": features_NF, ", equal size": features_NF / size_N[:, None] * size_N.mean()}.items():
+        if masks:
+            log_probs_SNC = uncertainty.sample_log_probs(classifier, features, masks)
+        else:
+            log_probs_SNC = classifier.decoder.sample(features, protocol.samples, torch.Generator().manual_seed(0))
+        measured[f"BALD{name}"] = acquisition.bald(log_probs_SNC)
+        measured[f"entropy{name}"] = acquisition.predictive_entropy(log_probs_SNC)
+    return {name: float(spearmanr(values, rows.lengths_N[numbers]).statistic) for name, values in measured.items()}
+
+
+def balanced(labels_N, protocol, classes: int) -> np.ndarray:
+    """Ten rows, in the order of the data set, that hold every class as equally often as ten can."""
+    wanted = [10 // classes + (c < 10 % classes) for c in range(classes)]
+    found = [np.flatnonzero(labels_N == c)[:number] for c, number in enumerate(wanted)]
+    return np.sort(np.concatenate(found))
 
 
 def labelled_sets(task: str) -> dict[str, np.ndarray]:
@@ -304,7 +359,7 @@ def keep(name: str, told: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(required=True)
-    for verb in (loops, fixed):
+    for verb in (loops, fixed, length):
         sub = verbs.add_parser(verb.__name__, help=verb.__doc__)
         sub.set_defaults(verb=verb)
         sub.add_argument("--hub", required=True)
