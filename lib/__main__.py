@@ -239,15 +239,14 @@ def cannot_compute(needed: list) -> str:
     from lib import sources
     from lib.fields import StudyError
     from lib.sweep import plan as plan_runs
-    from lib.tasks import read_texts
+    from lib.tasks import texts_of
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}.values()
     missing = [run.protocol for run in runs if not run.done]
     try:
         for encoder in dict.fromkeys(protocol.encoder for protocol in missing):
             sources.checkpoint(encoder)
-        for task, hub in dict.fromkeys((protocol.task, protocol.hub) for protocol in missing):
-            read_texts(task, hub)
+        texts_of(missing)
     except StudyError as error:
         if len(missing) == len(runs):
             raise UsageError(error) from error

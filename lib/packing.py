@@ -12,12 +12,13 @@ from lib.published import pack
 from lib.results import TABLES, Run
 
 SHOWN = 5  # the round whose scores are read: `after` of notebook 05, and of the ledger of claims
+SAMPLED = 3  # seeds of which the explorer reads the passes
 NOISE = "unguarded_bald"  # notebook 06 reads its scores of all rounds
 LEFT_OUT = (
     "scores of the pool: all rounds are kept of each task's BALD run as the profile has it with seed 0, and of runs "
     "that score rounding noise; round {shown} of that BALD run with other seeds, and of other runs with seed 0; none "
     "of other runs with other seeds",
-    "sampled probabilities and features: kept where that BALD run's scores are, of the profile's {runs} seeds",
+    "sampled probabilities and features: kept where that BALD run's scores are, of seeds 0 to {last}",
     "entropy of the pool: to the digits of float16",
     "probabilities of validation rows: of the last round; but for that BALD run, to the digits of float16",
 )
@@ -45,7 +46,7 @@ class Scope:
         if (main and first) or (kind == "pool" and protocol.strategy == NOISE):
             return every
         if kind == "samples":
-            return shown if main and protocol.seed < self.study.runs else range(0)
+            return shown if main and protocol.seed < SAMPLED else range(0)
         return shown if main or first else range(0)
 
     def pack(self, kind: str, run: Run, frame: pd.DataFrame) -> pa.Table | None:
@@ -68,7 +69,7 @@ class Scope:
         return {kind: [piece for piece in pieces if piece is not None] for kind, pieces in packed.items()}
 
     def left_out(self) -> list[str]:
-        return [sentence.format(shown=self.shown, runs=self.study.runs) for sentence in LEFT_OUT]
+        return [sentence.format(shown=self.shown, last=SAMPLED - 1) for sentence in LEFT_OUT]
 
 
 def _last_probabilities(frame: pd.DataFrame, last: int, exact: bool) -> pd.DataFrame:

@@ -53,6 +53,8 @@ TABLES = {  # kind → columns that every run's has
         "class_counts",
         "pool_counts",
         "picked",
+        "baseline",
+        "lengths",
         "health",
         "examined",
     ),
@@ -60,7 +62,7 @@ TABLES = {  # kind → columns that every run's has
     "pool": ("row", "score", "bald", "entropy", "prediction"),
     "samples": ("row", "probabilities", "features"),
     "validation": ("row", "label", "prediction"),
-    "timings": ("training", "evaluation", "encoding", "acquisition", "examination"),
+    "timings": ("training", "evaluation", "baseline", "encoding", "acquisition", "examination"),
 }
 PRECISE = ("rounds", "layers")  # tables that say in which precision a run was computed
 REDRAW = "BERT_BALD_REDRAW"  # environment: nothing is computed, what is there is drawn

@@ -79,10 +79,12 @@ class MadeUp:
         shared = [{"samples": S, "between_draws": rng.random(), "with_largest": rng.random()} for S in (5, 50, 1000)]
         record = {
             "accuracy": self._first_accuracy if round_ == 0 else rng.random(),
+            "baseline": {"accuracy": rng.random(), "macro_f1": rng.random()},
             "class_counts": self._counts(labelled, rng if round_ else np.random.default_rng(labelled)),
             "examined": {"encoder_difference": 0.0, "samples": shared} if round_ == p.rounds - 1 else {},
             "health": {"gap_at_rank_query": rng.random(), "passes_differ": True} if self.scored(round_) else {},
             "labelled": labelled,
+            "lengths": {"pool": 13.0, "picked": rng.random(), "rho": rng.random()} if picked else {},
             "loss": rng.random(),
             "majority": 1 / self.classes,
             "picked": picked,
@@ -92,7 +94,7 @@ class MadeUp:
         return pd.DataFrame([record])
 
     def _timings(self, round_: int, rng) -> pd.DataFrame:
-        names = ("training", "evaluation", "encoding", "acquisition", "examination")
+        names = ("training", "evaluation", "baseline", "encoding", "acquisition", "examination")
         return pd.DataFrame([{name: round(100 * rng.random(), 3) for name in names}])
 
     def _layers(self, round_: int, rng) -> pd.DataFrame:
