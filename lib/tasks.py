@@ -97,10 +97,20 @@ def source_of(name: str) -> Source:
     return TASKS[name]
 
 
+def texts_of(protocols: list[Protocol]) -> dict[str, Texts]:
+    """The texts of each task of these runs. Raises StudyError as `load_task` does."""
+    return {task: read_texts(task, hub, rows) for task, hub, rows in places_of(protocols)}
+
+
+def places_of(protocols: list[Protocol]) -> dict[tuple[str, str, str], None]:
+    """Task, hub and rows of these runs, each once."""
+    return dict.fromkeys((p.task, p.hub, p.rows) for p in protocols)
+
+
 def readable_texts(protocols: list[Protocol]) -> dict[str, Texts]:
     """The texts of those tasks of these runs whose rows are here; a line says which are not, and what to give."""
     found, hindrances = {}, {}
-    for task, hub, rows in dict.fromkeys((p.task, p.hub, p.rows) for p in protocols):
+    for task, hub, rows in places_of(protocols):
         try:
             found[task] = read_texts(task, hub, rows)
         except StudyError as error:
