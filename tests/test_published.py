@@ -135,12 +135,13 @@ def test_a_run_that_is_in_both_is_taken_live(protocols, live, studies, tmp_path)
     assert load("rounds", [protocol], tmp_path)["accuracy"].max() == 2
 
 
-def test_a_run_that_failed_or_was_begun_is_taken_from_what_is_published(protocols, studies, tmp_path):
+def test_a_run_that_is_begun_again_here_is_no_longer_the_published_one(protocols, studies, tmp_path):
     ours = Run(protocols["bald 0 0"], tmp_path)
+    assert (ours.state, len(load("rounds", [ours.protocol], tmp_path))) == ("done", 4)
     ours.folder.mkdir()
     ours.begin()
     ours.fail("no memory", "", "")
-    assert (ours.state, ours.failure, len(load("rounds", [ours.protocol], tmp_path))) == ("done", None, 4)
+    assert (ours.state, len(load("rounds", [ours.protocol], tmp_path))) == ("failed", 0)
 
 
 def test_other_code_makes_a_published_run_stale(protocols, studies, tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ class Bench:
 
     def protocol(self, pairs: bool = False, **changes) -> Protocol:
         task = ("mnli" if pairs else "sst2") if self.hub else ("editorials" if pairs else "reviews")
-        return Protocol(**{"task": task, "hub": self.hub, "encoder": self.encoder, **changes})
+        return Protocol(**{"task": task, "hub": self.hub, "encoder": self.encoder, "rows": "first", **changes})
 
     def prepared(self, pairs: bool = False, **changes):
         """A protocol, the training rows of its task, and its classifier."""
