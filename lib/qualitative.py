@@ -20,6 +20,18 @@ def class_counts(rounds: pd.DataFrame, labels: dict[str, tuple[str, ...]]) -> pd
     return long.astype({"rows": int}).reset_index(drop=True)
 
 
+def lengths(rounds: pd.DataFrame) -> pd.DataFrame:
+    """How long the picks are: a row a round that acquires, of each run. Columns of the round, and
+
+    pool, picked: mean tokens of a row; longer: picked over pool, 1 without a preference; rho: Spearman's correlation
+    of a row's score with its tokens, missing without scores.
+    """
+    acquiring = rounds[rounds["lengths"].map(bool).astype(bool)].reset_index(drop=True)
+    parts = pd.DataFrame(acquiring["lengths"].tolist(), columns=["pool", "picked", "rho"])
+    columns = [column for column in acquiring if column not in ("picked", "lengths")]
+    return acquiring[columns].join(parts.assign(longer=parts["picked"] / parts["pool"]))
+
+
 def class_spread(counts: pd.DataFrame) -> pd.DataFrame:
     """Rows of the largest class minus rows of the smallest (Table 3), for each round of each run."""
     keys = ["task", "strategy", "seed", "labelled"]

@@ -187,6 +187,21 @@ def _say_by_chance(measured: pd.DataFrame) -> str:
     )
 
 
+@of_rows
+def say_lengths(lengths: pd.DataFrame) -> str:
+    """How much longer than the pool's BALD's first and last picks are, and how its score goes with length."""
+    parts = []
+    for task, some in lengths[lengths["rho"].notna()].groupby("task", sort=False):
+        first, last = (some[some["labelled"] == some["labelled"].agg(which)] for which in ("min", "max"))
+        told = [
+            f"{one['longer'].mean():.2f} times as many tokens with {one['labelled'].iloc[0]} labels "
+            f"(ρ = {one['rho'].mean():+.2f})"
+            for one in (first, last)
+        ]
+        parts.append(f"on {named(task)} {' and '.join(told)}".replace("-", "−"))
+    return f"BALD's picks have, {'; '.join(parts)}, as a row of the pool." if parts else NOTHING
+
+
 def say_precision(runs: pd.DataFrame) -> list[str]:
     """Which runs were computed in which precision, if not all of a task in one: columns task, seed, run, precision."""
     runs = runs.drop_duplicates("run")

@@ -515,3 +515,12 @@ def test_the_architecture_has_the_shapes_and_parameters_of_the_model(changes, st
     assert all(any(text.startswith(name) for text in orange) for name in stochastic)
     assert not any("encoder" in text or "embeddings" in text for text in orange)
     assert not any("convolution" in text for text in orange)
+
+
+def test_lengths_are_the_means_of_the_seeds_of_each_strategy():
+    rows = [("bald", 10, 1.5), ("bald", 10, 1.3), ("bald", 110, 1.1), ("random", 10, 1.0), ("random", 110, 0.9)]
+    table = pd.DataFrame(rows, columns=["strategy", "labelled", "longer"]).assign(task="trec")
+    (ax,) = figures.lengths(table).axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.lines if len(line.get_xdata()) == 2}
+    assert [[10, 1.4], [110, 1.1]] in [np.round(line, 6).tolist() for line in drawn.values()]
+    assert [[10, 1.0], [110, 0.9]] in [np.round(line, 6).tolist() for line in drawn.values()]

@@ -208,3 +208,14 @@ def test_the_papers_random_gaps_stand_beside_those_of_coins_and_three_sided_dice
         assert table.loc[task, "as_even"].nunique() == 1
         assert table.loc[task, "as_even"].iloc[0] == pytest.approx(as_even, abs=0.005)
     assert (table.loc[("qnli", 910), "paper"], table.loc[("mnli", 910), "paper"]) == (4, 9)
+
+
+def test_lengths_are_a_row_for_each_acquisition_and_say_how_much_longer_picks_are(study):
+    protocols, rounds, _, _ = study
+    lengths = qualitative.lengths(rounds)
+    assert len(lengths) == sum(protocol.rounds for protocol in protocols)
+    for row in lengths.itertuples():
+        (record,) = rounds[(rounds["run"] == row.run) & (rounds["round"] == row.round)]["lengths"]
+        assert row.longer == record["picked"] / record["pool"]
+        assert np.isnan(row.rho) if row.strategy == "random" else row.rho == record["rho"]
+    assert qualitative.lengths(rounds.iloc[:0]).empty

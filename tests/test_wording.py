@@ -325,3 +325,13 @@ def test_the_architecture_in_words_has_the_models_own_numbers(decoder, tiny_prot
     decoder = sum(p.numel() for name, p in classifier.named_parameters() if name.startswith("decoder."))
     for text in ("4 layers", f"{encoder:,} parameters", f"{decoder:,} parameters", "S = 8 times"):
         assert text in sentence
+
+
+def test_lengths_are_told_for_the_first_and_the_last_batch():
+    rows = [(10, 1.5, 0.4), (10, 1.3, 0.2), (110, 0.9, -0.1), (110, 0.9, -0.1), (10, 1.0, float("nan"))]
+    table = pd.DataFrame(rows, columns=["labelled", "longer", "rho"]).assign(task="trec")
+    assert wording.say_lengths(table) == (
+        "BALD's picks have, on TREC 1.40 times as many tokens with 10 labels (ρ = +0.30) and 0.90 times as many tokens "
+        "with 110 labels (ρ = −0.10), as a row of the pool."
+    )
+    assert wording.say_lengths(table.iloc[:0]) == wording.NOTHING

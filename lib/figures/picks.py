@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from lib.figures.looks import BLUE, label, of_rows, panels, shared_legend
+from lib.figures.looks import BLUE, COLOURS, label, of_rows, panels, shared_legend
 
 
 @of_rows
@@ -24,6 +24,26 @@ def class_counts(counts: pd.DataFrame):
             ax.get_legend().remove()
     for ax in axes[0]:  # the classes of a task are the same for all strategies
         ax.legend(title=None, fontsize="small")
+    return figure
+
+
+@of_rows
+def lengths(table: pd.DataFrame):
+    """Tokens of a picked row over those of a row of the pool, against |T|: a panel a task, a line a strategy.
+
+    table: columns task, strategy, labelled, longer, as lib.qualitative.lengths returns them. Band: 95 % bootstrap
+    interval over seeds. Dotted: no preference.
+    """
+    figure, axes = panels(table["task"].nunique(), sharey=True)
+    for ax, (task, some) in zip(axes, table.groupby("task", sort=False), strict=True):
+        ax.axhline(1, color="0.4", linewidth=1, linestyle=":")
+        for strategy, those in some.groupby("strategy", sort=False):
+            look = {"color": COLOURS[strategy], "marker": "o", "markersize": 4, "seed": 0}
+            sns.lineplot(those, x="labelled", y="longer", label=label(strategy), ax=ax, **look)
+        ax.set(title=label(task), xlabel="labelled rows when they are picked", ylabel="")
+        ax.get_legend().remove()
+    axes[0].set_ylabel("tokens of a picked row ÷ of a pool row")
+    shared_legend(figure, axes)
     return figure
 
 
