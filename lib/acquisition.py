@@ -1,12 +1,13 @@
 """Acquisition: log_probs_SNC of S stochastic passes over N rows and C classes → scores_N → a batch of Q picks.
 
-A strategy is a score for each row (STRATEGIES) and a way to pick a batch by the scores (`pick`): the Q highest, but for
-the two that know that a batch is more than its rows.
+A strategy, an entry of STRATEGIES, is a score for each row and a way to pick a batch by the scores: the Q highest, but
+for those that know that a batch is more than its rows.
 """
 
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -59,10 +60,14 @@ def bald(log_probs_SNC: Tensor) -> Tensor:
     Returns scores_N in [0, log C], float64; exactly 0 where the passes agree up to rounding. Raises ValueError if a
     row does not sum to one.
     """
-    scores_N = mutual_information(log_probs_SNC)
-    if len(scores_N) and scores_N.min() <= -ROUNDING:
-        raise ValueError(f"BALD is {scores_N.min():.3g} < 0: more than rounding explains")
-    return scores_N.where(scores_N > EXACT, 0.0).clamp(max=math.log(log_probs_SNC.shape[-1]))
+    return guarded(mutual_information(log_probs_SNC), log_probs_SNC.shape[-1])
+
+
+def guarded(information_N: Tensor, classes: int) -> Tensor:
+    """Mutual information as computed → within what it can be, [0, log C]. Raises ValueError if it is far below zero."""
+    if len(information_N) and information_N.min() <= -ROUNDING:
+        raise ValueError(f"BALD is {information_N.min():.3g} < 0: more than rounding explains")
+    return information_N.where(information_N > EXACT, 0.0).clamp(max=math.log(classes))
 
 
 def unguarded_bald(log_probs_SNC: Tensor) -> Tensor:
@@ -101,19 +106,7 @@ def random(number: int, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(rng.random(number))
 
 
-STRATEGIES = {
-    "bald": bald,
-    "random": random,
-    "entropy": predictive_entropy,
-    "margin": margin,
-    "variation_ratio": variation_ratio,
-    "batchbald": bald,
-    "powerbald": bald,
-    "unguarded_bald": unguarded_bald,
-}
-
-
-def highest(scores_N, query: int, rng: np.random.Generator) -> np.ndarray:
+def highest(scores_N, query: int, rng: np.random.Generator, log_probs_of: Callable | None = None) -> np.ndarray:
     """Positions of the `query` highest scores, best first; ties are broken by `rng`, never by position.
 
     Raises ValueError if there are fewer scores than `query`.
@@ -124,21 +117,17 @@ def highest(scores_N, query: int, rng: np.random.Generator) -> np.ndarray:
     return np.lexsort((rng.random(len(scores_N)), -scores_N))[:query]
 
 
-def pick(strategy: str, scores_N, query: int, rng: np.random.Generator, log_probs_of: Callable) -> np.ndarray:
-    """Positions of the `query` rows that a strategy acquires by its scores_N, best first.
+def half_at_random(scores_N, query: int, rng: np.random.Generator, log_probs_of: Callable | None = None) -> np.ndarray:
+    """Positions of `query` rows: half (rounded up) have the highest scores, the rest are drawn from all others.
 
-    log_probs_of: positions → log_probs_SMC, for BatchBALD, which sees the CANDIDATES rows with the highest scores
-    together. Raises ValueError if there are fewer scores than `query`.
+    Raises ValueError if there are fewer scores than `query`.
     """
-    if strategy == "powerbald":
-        return powerbald(scores_N, query, rng)
-    if strategy == "batchbald":
-        best = highest(scores_N, min(len(scores_N), max(CANDIDATES, 2 * query)), rng)
-        return best[batchbald(log_probs_of(best), query, rng)]
-    return highest(scores_N, query, rng)
+    best = highest(scores_N, query, rng)[: query - query // 2]
+    others = np.setdiff1d(np.arange(len(scores_N)), best)
+    return np.concatenate([best, rng.permutation(others)[: query // 2]])
 
 
-def powerbald(scores_N, query: int, rng: np.random.Generator) -> np.ndarray:
+def powerbald(scores_N, query: int, rng: np.random.Generator, log_probs_of: Callable | None = None) -> np.ndarray:
     """Positions of `query` rows drawn without replacement with probability ∝ score (Kirsch et al. 2023, β = 1).
 
     The highest of log score + Gumbel(0, 1) noise. A row with score 0 has no chance before all others are taken; then
@@ -147,6 +136,12 @@ def powerbald(scores_N, query: int, rng: np.random.Generator) -> np.ndarray:
     with np.errstate(divide="ignore"):
         noisy_N = np.log(np.asarray(scores_N)) + rng.gumbel(size=len(scores_N))
     return highest(noisy_N, query, rng)
+
+
+def together(scores_N, query: int, rng: np.random.Generator, log_probs_of: Callable) -> np.ndarray:
+    """Positions of `query` rows that BatchBALD takes from the CANDIDATES rows with the highest scores, or 2 `query`."""
+    best = highest(scores_N, min(len(scores_N), max(CANDIDATES, 2 * query)), rng)
+    return best[batchbald(log_probs_of(best), query, rng)]
 
 
 def batchbald(log_probs_SNC: Tensor, query: int, rng: np.random.Generator) -> np.ndarray:
@@ -217,3 +212,27 @@ def health(scores_N, query: int) -> dict:
         "ties_at_rank_query": int((scores == last).sum()) - 1,
         "gap_at_rank_query": float(last - below[0]) if len(below) else 0.0,
     }
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """What decides which rows of the pool are labelled next."""
+
+    title: str  # as readers see it
+    score: Callable | None  # log_probs_SNC → scores_N; None: drawn at random, and no stochastic pass is made
+    # (scores_N, query, rng, log_probs_of) → positions of the rows picked, best first; log_probs_of: positions →
+    # log_probs_SMC, of rows that are looked at together
+    pick: Callable = highest
+
+
+STRATEGIES = {
+    "bald": Strategy("BALD", bald),
+    "random": Strategy("random", None),
+    "entropy": Strategy("entropy", predictive_entropy),
+    "margin": Strategy("margin", margin),
+    "variation_ratio": Strategy("variation ratio", variation_ratio),
+    "batchbald": Strategy("BatchBALD", bald, together),
+    "powerbald": Strategy("PowerBALD", bald, powerbald),
+    "unguarded_bald": Strategy("unguarded float32 BALD", unguarded_bald),
+    "half_bald": Strategy("BALD, half at random", bald, half_at_random),
+}

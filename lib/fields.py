@@ -6,16 +6,6 @@ class StudyError(ValueError):
 
 
 CHOICES = {
-    "strategy": (
-        "bald",
-        "random",
-        "entropy",
-        "margin",
-        "variation_ratio",
-        "batchbald",
-        "powerbald",
-        "unguarded_bald",
-    ),
     "decoder": ("cnn", "linear"),
     "mc_dropout": ("penultimate", "decoder", "off"),
     "restart": ("cold", "warm"),
@@ -24,6 +14,18 @@ CHOICES = {
     "rows": ("study", "first"),
     "precision": ("auto", "float32", "bfloat16"),
 }
+
+
+def choices(field: str) -> tuple[str, ...]:
+    """What a field that names something may hold; of the strategy, all that are registered."""
+    return tuple(_strategies()) if field == "strategy" else CHOICES.get(field, ())
+
+
+def _strategies() -> dict:
+    from lib.acquisition import STRATEGIES  # torch, which who asks for help does not wait for
+
+    return STRATEGIES
+
 
 # what a field may hold: smallest and largest value
 RANGES = {
@@ -56,8 +58,8 @@ def checked(name: str, annotation: type, value):
         value = float(value)
     if not isinstance(value, annotation) or isinstance(value, bool):
         raise StudyError(f"{given} is not allowed: {name} must be of type {annotation.__name__}")
-    if name in CHOICES and value not in CHOICES[name]:
-        raise StudyError(f"{given} is not known: choose {one_of(CHOICES[name])}")
+    if (allowed := choices(name)) and value not in allowed:
+        raise StudyError(f"{given} is not known: choose {one_of(allowed)}")
     if name in RANGES:
         low, high = RANGES[name]
         if not low <= value <= high:  # also refuses nan
@@ -71,13 +73,8 @@ def one_of(options) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
-# how the study's figures and sentences write the names of tasks and strategies; others stay as they are
+# how the study's figures and sentences write the names of tasks; others stay as they are
 WRITTEN = {
-    "bald": "BALD",
-    "batchbald": "BatchBALD",
-    "powerbald": "PowerBALD",
-    "unguarded_bald": "unguarded float32 BALD",
-    "variation_ratio": "variation ratio",
     "mnli": "MNLI",
     "qnli": "QNLI",
     "sst2": "SST-2",
@@ -88,7 +85,8 @@ WRITTEN = {
 
 def named(name) -> str:
     """A task or strategy as a reader should see it."""
-    return WRITTEN.get(str(name), str(name))
+    name = str(name)
+    return WRITTEN.get(name) or (_strategies()[name].title if name in _strategies() else name)
 
 
 def whole_numbers(name: str, given) -> tuple[int, ...]:

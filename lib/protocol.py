@@ -4,11 +4,12 @@ import dataclasses
 import hashlib
 import itertools
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from lib.fields import CHOICES, StudyError, checked, names, one_of, whole_numbers
+from lib.fields import StudyError, checked, choices, names, one_of, whole_numbers
 
 # where things lie, not what they are: the fingerprints of rows and weights stand for them in the key
 LOCATIONS = ("encoder", "hub", "rows")
@@ -184,7 +185,7 @@ class Profile:
         tasks, strategies = self.choose(tasks), names("strategies", strategies)
         frozen = whole_numbers("frozen", frozen) or self.frozen
         if not strategies:
-            raise StudyError(f"strategies is empty: give one or more of {one_of(CHOICES['strategy'])}")
+            raise StudyError(f"strategies is empty: give one or more of {one_of(choices('strategy'))}")
         changes = {field: value for field, value in changes.items() if value is not None}
         for field in changes:
             if field in IDENTITY or field not in {f.name for f in dataclasses.fields(Protocol)}:
@@ -218,9 +219,10 @@ class Profile:
         own = dict(self.questions)
         own_tasks, own_runs = own.pop("tasks"), own.pop("runs")
         tasks, runs = tasks or own_tasks, runs or own_runs
-        settings = {name: {"strategies": "bald", **changed} for name, changed in QUESTIONS.items()}
+        sizes = Protocol(task=self.tasks[0], **self.common | own)
         return {
-            name: self.grid(tasks=tasks, runs=runs, **own | changed | changes) for name, changed in settings.items()
+            name: self.grid(tasks=tasks, runs=runs, **own | {"strategies": "bald", **changed(sizes)} | changes)
+            for name, changed in QUESTIONS.items()
         }
 
     def data_sizes(self, available: dict[str, int], *, runs=0, **changes) -> list[Protocol]:
@@ -278,19 +280,24 @@ CONTRAST = "trec"  # six uneven classes, of which S_10 holds four
 PAIRS = ("mnli", "qnli", "snli")
 SHORT = (CONTRAST, "sst2")  # single sentences: cheaper
 
-QUESTIONS = {
-    "BALD": {},
-    "random": {"strategies": "random"},
-    "random, all rows": {"strategies": "random", "random_pool": "train"},
-    "warm restart": {"restart": "warm"},
-    "MC dropout in the decoder": {"mc_dropout": "decoder"},
-    "linear decoder": {"decoder": "linear"},
-    "entropy": {"strategies": "entropy"},
-    "margin": {"strategies": "margin"},
-    "variation ratio": {"strategies": "variation_ratio"},
-    "rounding noise": {"strategies": "unguarded_bald", "mc_dropout": "off"},
-    "BatchBALD": {"strategies": "batchbald"},
-    "PowerBALD": {"strategies": "powerbald"},
+# Notebook 06: name of a setting → what it changes, as fields of Protocol; those of the profile are given for sizes.
+QUESTIONS: dict[str, Callable[[Protocol], dict]] = {
+    "BALD": lambda usual: {},
+    "random": lambda usual: {"strategies": "random"},
+    "random, all rows": lambda usual: {"strategies": "random", "random_pool": "train"},
+    "warm restart": lambda usual: {"restart": "warm"},
+    "MC dropout in the decoder": lambda usual: {"mc_dropout": "decoder"},
+    "linear decoder": lambda usual: {"decoder": "linear"},
+    "linear decoder, random": lambda usual: {"decoder": "linear", "strategies": "random"},
+    "entropy": lambda usual: {"strategies": "entropy"},
+    "margin": lambda usual: {"strategies": "margin"},
+    "variation ratio": lambda usual: {"strategies": "variation_ratio"},
+    "rounding noise": lambda usual: {"strategies": "unguarded_bald", "mc_dropout": "off"},
+    "BatchBALD": lambda usual: {"strategies": "batchbald"},
+    "PowerBALD": lambda usual: {"strategies": "powerbald"},
+    "BALD, half at random": lambda usual: {"strategies": "half_bald"},
+    "BALD after a random batch": lambda usual: {"start": usual.start + usual.query, "rounds": max(1, usual.rounds - 1)},
+    "BALD, a quarter of Q": lambda usual: {"query": usual.query // 4, "rounds": 4 * min(3, usual.rounds)},
 }
 
 PROFILES = {

@@ -26,6 +26,22 @@ def load(table: str, settings: dict[str, list[Protocol]], store="") -> pd.DataFr
     return pd.concat([frame.assign(setting=name) for name, frame in loaded.items()], ignore_index=True)
 
 
+def of_equal_sizes(rounds: pd.DataFrame, setting: str) -> pd.DataFrame:
+    """The rounds of the settings whose sizes of T are those of `setting`: their areas under the curve compare."""
+    sizes = rounds.groupby("setting")["labelled"].agg(lambda labelled: tuple(sorted(set(labelled))))
+    return rounds[rounds["setting"].map(sizes) == sizes.get(setting)]
+
+
+def beginnings(rounds: pd.DataFrame, most: int = 3) -> pd.DataFrame:
+    """How well each setting begins: mean accuracy over the sizes of T that random has after its first `most` batches.
+
+    Sizes that a setting does not have are left out. Columns task, setting, seed, accuracy.
+    """
+    sizes = sorted(set(rounds.loc[rounds["setting"] == "random", "labelled"]))[1 : 1 + most]
+    some = rounds[rounds["labelled"].isin(sizes)]
+    return some.groupby(["task", "setting", "seed"], sort=False)["accuracy"].mean().reset_index()
+
+
 def of_samples(rounds: pd.DataFrame) -> pd.DataFrame:
     """Shared picks against S: a row for each run and S, from the last scored round of each run."""
     examined = rounds[rounds["examined"].map(bool)]

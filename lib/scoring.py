@@ -1,5 +1,7 @@
 """What a trained classifier says about rows: accuracy on validation rows, scores of the pool, the picks."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 import torch
@@ -40,7 +42,7 @@ def evaluate(classifier: Classifier, rows: Rows, numbers, prefix, masks) -> tupl
     for c in range(log_probs_NC.shape[1]):
         table[f"log_prob_{c}"] = log_probs_NC[:, c].numpy()
     if masks:
-        scored = score(classifier, features_NF, masks, "bald")
+        scored = score(classifier, features_NF, masks, acquisition.bald)
         for c, mean_N in enumerate(scored["mean_log_probs"].T):
             table[f"mean_log_prob_{c}"] = mean_N.astype(np.float32)
         table["bald"] = scored["bald"].astype(np.float32)
@@ -52,15 +54,17 @@ def evaluate(classifier: Classifier, rows: Rows, numbers, prefix, masks) -> tupl
     return table, metrics
 
 
-def score(classifier: Classifier, features_NF, masks, strategy: str) -> dict[str, np.ndarray]:
-    """What S stochastic passes say about each of N rows, a chunk of rows at a time."""
+def score(classifier: Classifier, features_NF, masks, function: Callable) -> dict[str, np.ndarray]:
+    """What S stochastic passes say about each of N rows, a chunk at a time. function: log_probs_SNC → `score`."""
     scored = []
     for features in uncertainty.chunks(classifier, features_NF, number_of(masks)):
         log_probs_SNC = uncertainty.sample_log_probs(classifier, features, masks)
+        information_N = acquisition.mutual_information(log_probs_SNC)
+        bald_N = acquisition.guarded(information_N, log_probs_SNC.shape[-1])
         columns = {
-            "score": acquisition.STRATEGIES[strategy](log_probs_SNC),
-            "bald": acquisition.bald(log_probs_SNC),
-            "raw_bald": acquisition.mutual_information(log_probs_SNC),
+            "score": bald_N if function is acquisition.bald else function(log_probs_SNC),
+            "bald": bald_N,
+            "raw_bald": information_N,
             "entropy": acquisition.predictive_entropy(log_probs_SNC),
             "spread": (log_probs_SNC - log_probs_SNC[0]).abs().amax((0, 2)),
             "mean_log_probs": acquisition.mean_log_probs(log_probs_SNC),
@@ -78,8 +82,8 @@ def acquire(classifier: Classifier, features_NF, masks, pool, protocol: Protocol
 
     A strategy that makes no stochastic pass has neither scores nor tables.
     """
-    rng = protocol.generator("picks", round_)
-    if protocol.strategy == "random":
+    strategy, rng = acquisition.STRATEGIES[protocol.strategy], protocol.generator("picks", round_)
+    if strategy.score is None:
         scores_N = acquisition.random(len(pool), protocol.generator("random", round_))
         return pool[acquisition.highest(scores_N, protocol.query, rng)], {}, {}
 
@@ -87,8 +91,8 @@ def acquire(classifier: Classifier, features_NF, masks, pool, protocol: Protocol
         pieces = uncertainty.chunks(classifier, features_NF[torch.from_numpy(positions)], protocol.samples)
         return torch.cat([uncertainty.sample_log_probs(classifier, piece, masks) for piece in pieces], dim=1)
 
-    scored = score(classifier, features_NF, masks, protocol.strategy)
-    picks = acquisition.pick(protocol.strategy, scored["score"], protocol.query, rng, log_probs_of)
+    scored = score(classifier, features_NF, masks, strategy.score)
+    picks = strategy.pick(scored["score"], protocol.query, rng, log_probs_of)
     health = acquisition.health(scored["score"], protocol.query)
     health |= {
         "smallest_raw_bald": float(scored["raw_bald"].min()),

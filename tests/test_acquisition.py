@@ -13,9 +13,11 @@ from sklearn.metrics import mutual_info_score
 
 from lib import acquisition
 from lib.acquisition import STRATEGIES, bald, highest, margin, predictive_entropy, variation_ratio
-from lib.fields import CHOICES
+from lib.fields import StudyError, named
+from lib.figures import looks
+from lib.protocol import Protocol
 
-SCORES = {name: score for name, score in STRATEGIES.items() if name not in ("random", "unguarded_bald")}
+SCORES = {name: one.score for name, one in STRATEGIES.items() if name not in ("random", "unguarded_bald")}
 
 
 def random_log_probs(samples=20, rows=7, classes=3, spread=2.0, dtype=torch.float64, seed=0):
@@ -159,8 +161,16 @@ def test_random_scores_come_from_the_generator_alone():
     assert ((first >= 0) & (first < 1)).all()
 
 
-def test_every_strategy_of_a_protocol_is_in_the_registry():
-    assert set(STRATEGIES) == set(CHOICES["strategy"])
+def test_a_strategy_that_is_registered_is_allowed_named_and_drawn(monkeypatch):
+    with pytest.raises(StudyError, match="strategy='least' is not known: choose bald, "):
+        Protocol(task="sst2", strategy="least")
+    monkeypatch.setitem(
+        STRATEGIES, "least", acquisition.Strategy("least BALD", lambda log_probs_SNC: -bald(log_probs_SNC))
+    )
+    assert Protocol(task="sst2", strategy="least").strategy == "least"
+    assert named("least") == "least BALD"
+    assert "least" in looks.colours()
+    assert "least" in looks.dashes()
 
 
 def test_the_highest_scores_are_picked_best_first():

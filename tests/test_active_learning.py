@@ -16,7 +16,7 @@ from helpers import ROOT, refused, stopped_before, stored, tiny_config, write_ch
 
 from lib import acquisition, active_learning, results
 from lib.active_learning import run, settled
-from lib.fields import CHOICES
+from lib.fields import choices
 from lib.model import build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
 from lib.tasks import load_task
@@ -66,7 +66,7 @@ def finished(tiny_protocol, tmp_path_factory):
 # what is picked
 
 
-@pytest.mark.parametrize("strategy", CHOICES["strategy"])
+@pytest.mark.parametrize("strategy", choices("strategy"))
 @pytest.mark.parametrize("task", ["sst2", "snli"])
 def test_picks_come_from_the_pool_never_twice_and_never_from_the_start(strategy, task, finished):
     protocol, rounds, _ = finished(task=task, strategy=strategy)

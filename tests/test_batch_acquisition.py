@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from lib import acquisition, results
-from lib.acquisition import bald, batchbald, joint_entropy, pick, powerbald, unguarded_bald
+from lib.acquisition import STRATEGIES, bald, batchbald, half_at_random, joint_entropy, powerbald, unguarded_bald
 from lib.active_learning import run
 
 
@@ -94,16 +94,32 @@ def test_batchbald_picks_from_the_rows_with_the_highest_bald(monkeypatch):
     monkeypatch.setattr(acquisition, "CANDIDATES", 12)
     log_probs_SNC = random_log_probs(rows=50)
     scores_N = bald(log_probs_SNC)
-    picks = pick("batchbald", scores_N, 5, np.random.default_rng(0), lambda some: log_probs_SNC[:, some])
+    picks = STRATEGIES["batchbald"].pick(scores_N, 5, np.random.default_rng(0), lambda some: log_probs_SNC[:, some])
     assert set(picks) <= set(np.argsort(-scores_N.numpy())[:12])
     assert picks[0] == int(scores_N.argmax())
 
 
-@pytest.mark.parametrize("strategy", ["batchbald", "powerbald", "bald"])
+@pytest.mark.parametrize("strategy", ["batchbald", "powerbald", "bald", "half_bald"])
 def test_more_picks_than_rows_is_an_error(strategy):
     log_probs_SNC = random_log_probs()
     with pytest.raises(ValueError, match="query=7 rows"):
-        pick(strategy, bald(log_probs_SNC), 7, np.random.default_rng(0), lambda some: log_probs_SNC[:, some])
+        STRATEGIES[strategy].pick(bald(log_probs_SNC), 7, np.random.default_rng(0), lambda some: log_probs_SNC[:, some])
+
+
+@pytest.mark.parametrize("query", [1, 4, 5])
+def test_half_at_random_takes_the_highest_and_draws_the_rest_evenly_from_all_others(query):
+    scores_N, rng = np.array([0.1, 0.7, 0.3, 0.9, 0.2, 0.5, 0.4, 0.0]), np.random.default_rng(0)
+    highest = query - query // 2
+    drawn = np.zeros(8, int)
+    for _ in range(2000):
+        picks = half_at_random(scores_N, query, rng)
+        assert picks[:highest].tolist() == [3, 1, 5][:highest]
+        assert len(set(picks.tolist())) == query
+        drawn[picks[highest:]] += 1
+    others = np.setdiff1d(np.arange(8), [3, 1, 5][:highest])
+    assert drawn.sum() == drawn[others].sum() == 2000 * (query // 2)
+    if query > 1:
+        assert scipy.stats.chisquare(drawn[others]).pvalue > 1e-4
 
 
 def test_powerbald_draws_without_replacement_with_probability_proportional_to_the_score():

@@ -155,8 +155,9 @@ def test_a_module_that_moves_into_a_folder_changes_nothing(copy, differing):
 
 
 def test_a_new_strategy_makes_no_run_stale(copy, differing):
-    new = 'def least(log_probs_SNC):\n    return -bald(log_probs_SNC)\n\n\nSTRATEGIES = {\n    "least": least,\n'
-    replace(copy, ("acquisition", "STRATEGIES = {\n", new))
+    function = "def least(log_probs_SNC):\n    return -bald(log_probs_SNC)\n\n\n"
+    entry = 'STRATEGIES = {\n    "least": Strategy("least", least),\n'
+    replace(copy, ("acquisition", "STRATEGIES = {\n", function + entry))
     assert differing() == []
     assert code.reached(copy).keys() - code.reached(LIB).keys() == {"least", "STRATEGIES['least']"}
 
@@ -180,7 +181,7 @@ CHANGES = [
     ("dropout", "cumsum(2) == 1", "cumsum(2) <= 1", "ValueDropout.draw"),
     ("acquisition", "1 - (first_N - second_N)", "1 - (first_N + second_N)", "margin"),
     ("acquisition", "EXACT = 1e-13", "EXACT = 1e-12", "EXACT"),
-    ("acquisition", '"batchbald": bald,', '"batchbald": margin,', "STRATEGIES['batchbald']"),
+    ("acquisition", '"BatchBALD", bald,', '"BatchBALD", margin,', "STRATEGIES['batchbald']"),
     ("model", "math.sqrt(q.shape[-1])", "math.sqrt(q.shape[-2])", "_attend_with_dropout"),
     ("model", "(batch.lengths != self.longest)", "(batch.lengths < self.longest)", "Padding.__init__"),
     ("scoring", "ascending[-2 * query :]", "ascending[-3 * query :]", "worth_showing"),

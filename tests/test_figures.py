@@ -20,7 +20,7 @@ from PIL import Image
 from lib import figures
 from lib.figures.files import save_table
 from lib.figures.layers import _light
-from lib.figures.looks import COLOURS, ORANGE
+from lib.figures.looks import ORANGE, colours
 from lib.model import outline
 from lib.protocol import Protocol
 from lib.statistics import bootstrap_interval
@@ -266,7 +266,7 @@ def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
         assert intervals <= drawn
         assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [chance]
         if by == "frozen":
-            assert to_rgb(COLOURS["bald"]) in curve_of(ax, [10, 30, 100])
+            assert to_rgb(colours()["bald"]) in curve_of(ax, [10, 30, 100])
     names = ["BALD", "random"] if by == "strategy" else ["F = −2", "F = 0"]
     assert sorted(legend_of(figure)) == sorted([*names, "chance"])
 
@@ -274,8 +274,8 @@ def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
 def test_a_strategy_has_one_colour_in_all_figures():
     figure = figures.learning_curves(rounds())
     for ax in figure.axes:
-        assert set(curve_of(ax, [10, 30, 100])) == {to_rgb(COLOURS[name]) for name in ("bald", "random")}
-    assert len({to_rgb(colour) for colour in COLOURS.values()}) == len(COLOURS)
+        assert set(curve_of(ax, [10, 30, 100])) == {to_rgb(colours()[name]) for name in ("bald", "random")}
+    assert len({to_rgb(colour) for colour in colours().values()}) == len(colours())
 
 
 @pytest.fixture(params=[3, 1], ids=["three runs", "one run"])
@@ -296,7 +296,7 @@ def test_differences_are_points_with_their_intervals(differences):
             drawn = bars_of(container)
             assert drawn[:, 0] == pytest.approx(some["labelled"].to_numpy(), abs=1)
             assert drawn[:, 1:] == pytest.approx(some[["mean", "low", "high"]].to_numpy(), nan_ok=True)
-            assert same_color(container.lines[0].get_color(), COLOURS[strategy])
+            assert same_color(container.lines[0].get_color(), colours()[strategy])
         assert all(container.has_yerr == (some["runs"] > 1).all() for container in ax.containers)
         assert ax.get_ylim() == figure.axes[0].get_ylim()
     assert legend_of(figure) == ["BALD", "entropy"]
@@ -482,7 +482,7 @@ def test_rejection_by_bald_and_in_a_random_order_have_their_strategys_colours():
     rules = ["a random order", "BALD", "confidence"]
     figure = figures.risk_coverage(pd.DataFrame({"task": "mnli", "rule": rules, "coverage": 1.0, "risk": 0.5}))
     random, bald, confidence = (to_rgb(line.get_color()) for line in figure.axes[0].lines)
-    assert (random, bald) == (to_rgb(COLOURS["random"]), to_rgb(COLOURS["bald"]))
+    assert (random, bald) == (to_rgb(colours()["random"]), to_rgb(colours()["bald"]))
     assert confidence not in (random, bald)
     assert legend_of(figure) == ["a random order", "rejected by BALD", "rejected by confidence"]
 

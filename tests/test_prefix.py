@@ -8,7 +8,7 @@ import torch
 from test_uncertainty import POOL, SAMPLES, picks, trained
 
 from lib import prefix as prefixes
-from lib.acquisition import STRATEGIES
+from lib.acquisition import bald
 from lib.model import build_classifier, frozen_parts
 from lib.prefix import frozen_prefix
 from lib.tasks import load_task
@@ -32,7 +32,7 @@ def test_a_frozen_prefix_gives_the_same_features_and_picks(frozen, tiny_protocol
     for pool in (POOL, POOL[::-7]):
         whole, resumed = (pool_features(classifier, rows, pool, p) for p in (None, prefix))
         torch.testing.assert_close(resumed, whole, rtol=0, atol=1e-5)
-        ours, others = (STRATEGIES["bald"](sample_log_probs(classifier, f, masks)) for f in (resumed, whole))
+        ours, others = (bald(sample_log_probs(classifier, f, masks)) for f in (resumed, whole))
         assert picks(ours) == picks(others)
 
 

@@ -22,6 +22,27 @@ def test_every_setting_changes_one_thing_and_is_a_run_of_its_own():
         assert len(keys) == len(set(keys))
 
 
+def curve(setting: str, labelled: list[int], accuracy: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({"task": "t", "seed": 0, "setting": setting, "labelled": labelled, "accuracy": accuracy})
+
+
+def test_beginnings_compare_at_the_sizes_after_random_batches_however_t_grew():
+    rounds = pd.concat(
+        [
+            curve("random", [10, 30, 50, 70, 90], [0.1, 0.5, 0.6, 0.7, 0.9]),
+            curve("later", [30, 50, 70, 90], [0.4, 0.5, 0.6, 0.0]),
+            curve("small", [10, 20, 30, 40, 50], [0.1, 0.0, 0.8, 0.0, 0.9]),
+        ]
+    )
+    begun = questions.beginnings(rounds).set_index("setting")["accuracy"]
+    assert begun.to_dict() == pytest.approx({"random": 0.6, "later": 0.5, "small": 0.85})
+    assert questions.beginnings(rounds, 1).set_index("setting")["accuracy"].to_dict() == pytest.approx(
+        {"random": 0.5, "later": 0.4, "small": 0.8}
+    )
+    assert set(questions.of_equal_sizes(rounds, "random")["setting"]) == {"random"}
+    assert questions.of_equal_sizes(rounds, "none of them").empty
+
+
 def test_near_duplicates_are_counted_within_a_batch():
     train = [("a b c", 0), ("a b c d", 1), ("x y z", 0), ("x y z", 1)]
     texts = {"t": type("Read", (), {"train": train})}

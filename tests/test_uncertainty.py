@@ -42,7 +42,7 @@ def masks(classifier):
 
 
 def scores(classifier, rows, pool, masks, strategy="bald"):
-    return STRATEGIES[strategy](sample_log_probs(classifier, pool_features(classifier, rows, pool), masks))
+    return STRATEGIES[strategy].score(sample_log_probs(classifier, pool_features(classifier, rows, pool), masks))
 
 
 @torch.no_grad()

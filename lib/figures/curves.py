@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from lib.figures.looks import BLUE, COLOURS, DASHES, apart, bars, label, log_ticks, of_rows, panels, shared_legend
+from lib.figures.looks import BLUE, apart, bars, colours, dashes, label, log_ticks, of_rows, panels, shared_legend
 from lib.statistics import bootstrap_interval
 
 
@@ -47,7 +47,7 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
     rounds: columns labelled, accuracy, class_counts, `by`, `panel`, a row for each round of each run. Dotted: 1 / C.
     """
     figure, axes = panels(rounds[panel].nunique())
-    looks = {"palette": COLOURS, "dashes": DASHES} if by == "strategy" else _looks_of_levels(rounds[by])
+    looks = {"palette": colours(), "dashes": dashes()} if by == "strategy" else _looks_of_levels(rounds[by])
     looks |= {"errorbar": bootstrap_interval, "markers": True, "markersize": 6}
     for ax, (name, some) in zip(axes, rounds.groupby(panel, sort=False), strict=True):
         sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **looks)
@@ -66,8 +66,8 @@ def _looks_of_levels(levels) -> dict:
     names = ["bald", *itertools.islice(itertools.cycle(("entropy", "variation_ratio", "margin")), len(others))]
     looks = dict(zip([0, *others], names, strict=True))
     return {
-        "palette": {level: COLOURS[name] for level, name in looks.items()},
-        "dashes": {level: DASHES[name] for level, name in looks.items()},
+        "palette": {level: colours()[name] for level, name in looks.items()},
+        "dashes": {level: dashes()[name] for level, name in looks.items()},
     }
 
 
@@ -84,7 +84,7 @@ def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", 
         levels = list(some.groupby(by, sort=False)) if by else [("", some)]
         for place, (level, points) in enumerate(levels):
             aside = (place - (len(levels) - 1) / 2) * 0.02 * (np.ptp(some[x]) or 1)  # so that bars do not overlap
-            look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": COLOURS.get(level, BLUE)}
+            look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": colours().get(level, BLUE)}
             ax.errorbar(points[x] + aside, points["mean"], yerr=bars(points), label=label(level), **look)
         ax.set(title=label(name), xlabel=label(x), xticks=apart(some[x], 5))
     axes[0].set_ylabel(ylabel, fontsize="small")

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lib.decoder import MCDropout
-from lib.figures.looks import BLUE, COLOURS, ORANGE, bars, label, of_rows, panels
+from lib.figures.looks import BLUE, ORANGE, bars, colours, label, of_rows, panels
 
 
 def architecture(classifiers: dict):
@@ -102,7 +102,7 @@ def parameter_change(layers: pd.DataFrame):
         moved, frozen = some[some["mean"] > 0], some[some["mean"] == 0]
         deviation = moved["variance"] ** 0.5
         whiskers = [np.minimum(deviation, moved["mean"] - floor), deviation]
-        look = {"fmt": "o", "color": COLOURS[strategy], "ecolor": "0.35", "capsize": 3, "elinewidth": 1}
+        look = {"fmt": "o", "color": colours()[strategy], "ecolor": "0.35", "capsize": 3, "elinewidth": 1}
         ax.errorbar(moved["number"], moved["mean"], yerr=whiskers, **look)
         for number in frozen["number"]:
             ax.text(number, floor * 1.2, "0", ha="center")

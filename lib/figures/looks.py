@@ -1,5 +1,6 @@
 """The look of all figures: names and colours that mean the same everywhere, rows of axes, one legend below them."""
 
+import itertools
 import math
 from functools import wraps
 
@@ -8,15 +9,13 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
+from lib.acquisition import STRATEGIES
 from lib.fields import named
 from lib.wording import NOTHING
 
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
-BLUE, ORANGE, GREEN, RED, PURPLE, BROWN, PINK, GREY, *_ = sns.color_palette("colorblind")
-COLOURS = {"bald": BLUE, "random": ORANGE, "entropy": GREEN, "margin": RED, "variation_ratio": PURPLE}
-COLOURS |= {"batchbald": BROWN, "powerbald": PINK, "unguarded_bald": GREY}
-DASHES = {"bald": "", "random": (4, 2), "entropy": (1, 1), "margin": (5, 1, 1, 1), "variation_ratio": (2, 1)}
-DASHES |= {"batchbald": (6, 1), "powerbald": (3, 1, 1, 1), "unguarded_bald": (1, 3)}
+BLUE, ORANGE, GREEN, _, PURPLE, _, _, GREY, *_ = sns.color_palette("colorblind")
+LINES = ("", (4, 2), (1, 1), (5, 1, 1, 1), (2, 1), (6, 1), (3, 1, 1, 1), (1, 3))
 
 
 def style() -> None:
@@ -30,9 +29,19 @@ def label(name) -> str:
     return NAMES.get(str(name), named(name))
 
 
-def dashes(strategy: str):
-    """The line of a strategy, as matplotlib's `linestyle`."""
-    return (0, DASHES[strategy]) if DASHES[strategy] else "-"
+def colours() -> dict:
+    """Each strategy's colour, the same in every figure; the eleventh has the first one's, with another line."""
+    return dict(zip(STRATEGIES, itertools.cycle(sns.color_palette("colorblind")), strict=False))
+
+
+def dashes() -> dict:
+    """Each strategy's line, as seaborn's `dashes`."""
+    return dict(zip(STRATEGIES, itertools.cycle(LINES), strict=False))
+
+
+def linestyle(strategy: str):
+    """A strategy's line, as matplotlib's `linestyle`."""
+    return (0, dashes()[strategy]) if dashes()[strategy] else "-"
 
 
 def apart(values, most: int, scale=float) -> list:

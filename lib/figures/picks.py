@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from lib.figures.looks import BLUE, COLOURS, label, of_rows, panels, shared_legend
+from lib.figures.looks import BLUE, colours, label, of_rows, panels, shared_legend
 
 
 @of_rows
@@ -38,7 +38,7 @@ def lengths(table: pd.DataFrame):
     for ax, (task, some) in zip(axes, table.groupby("task", sort=False), strict=True):
         ax.axhline(1, color="0.4", linewidth=1, linestyle=":")
         for strategy, those in some.groupby("strategy", sort=False):
-            look = {"color": COLOURS[strategy], "marker": "o", "markersize": 4, "seed": 0}
+            look = {"color": colours()[strategy], "marker": "o", "markersize": 4, "seed": 0}
             sns.lineplot(those, x="labelled", y="longer", label=label(strategy), ax=ax, **look)
         ax.set(title=label(task), xlabel="labelled rows when they are picked", ylabel="")
         ax.get_legend().remove()

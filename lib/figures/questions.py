@@ -5,13 +5,13 @@ import pandas as pd
 
 from lib.figures.looks import (
     BLUE,
-    COLOURS,
     GREEN,
     GREY,
+    ORANGE,
     PURPLE,
     bars,
-    dashes,
     label,
+    linestyle,
     log_ticks,
     of_rows,
     panels,
@@ -20,7 +20,7 @@ from lib.figures.looks import (
 
 FEWEST = 10  # rows of a bin of a reliability diagram
 LEAST_KEPT = 0.1  # coverage: of fewer rows, a single one would set the scale of the risk
-RULES = {"BALD": (COLOURS["bald"], dashes("bald")), "a random order": (COLOURS["random"], dashes("random"))}
+RULES = {"BALD": (BLUE, linestyle("bald")), "a random order": (ORANGE, linestyle("random"))}
 RULES |= {"confidence": (GREEN, "-.")}
 
 

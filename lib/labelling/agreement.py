@@ -6,7 +6,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from lib.fields import StudyError
-from lib.figures.looks import COLOURS, dashes, panels, shared_legend
+from lib.figures.looks import colours, linestyle, panels, shared_legend
 from lib.labelling.state import Labelling
 
 WINDOW = 3  # agreements of successive models that are averaged
@@ -53,7 +53,7 @@ def draw(curve: pd.DataFrame):
     """Agreement against the labels that the model was trained on, a line for each way of picking."""
     figure, (axes,) = panels(1, width=6)
     for picked, some in curve.groupby("picked", sort=False):
-        look = {"marker": MARKERS[picked], "linestyle": dashes(picked), "color": COLOURS[picked], "capsize": 4}
+        look = {"marker": MARKERS[picked], "linestyle": linestyle(picked), "color": colours()[picked], "capsize": 4}
         bars = [some["agreement"] - some["low"], some["high"] - some["agreement"]]
         axes.errorbar(some["labelled"], some["agreement"], yerr=bars, label=PICKED[picked], **look)
     axes.set(xlabel="labels that the model was trained on", ylabel="agreement with new labels", ylim=(0, 1.02))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import scoring, uncertainty
+from lib import acquisition, scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.escaping import in_cell
 from lib.fields import StudyError
@@ -134,7 +134,7 @@ def score(trained: Trained, rows) -> pd.DataFrame:
     with settled(protocol):
         features_NF = uncertainty.pool_features(classifier, tokenised, range(len(rows)))
         best_N = uncertainty.predict_log_probs(classifier, features_NF).exp().max(1)
-        scored = scoring.score(classifier, features_NF, scoring.round_masks(classifier, protocol, 0), "bald")
+        scored = scoring.score(classifier, features_NF, scoring.round_masks(classifier, protocol, 0), acquisition.bald)
     table = pd.DataFrame(rows, columns=list(trained.columns))
     table["label"] = [trained.labels[c] for c in best_N.indices.tolist()]
     return table.assign(probability=best_N.values.cpu().numpy(), bald=scored["bald"])
