@@ -1,5 +1,10 @@
 """What a field may hold, and how a mistake in one is said: one line, with what is allowed and what to do."""
 
+import ast
+import sys
+from functools import cache
+from pathlib import Path
+
 
 class StudyError(ValueError):
     """A user's mistake, said in one line: what was given, what is allowed, what to do."""
@@ -21,10 +26,23 @@ def choices(field: str) -> tuple[str, ...]:
     return tuple(_strategies()) if field == "strategy" else CHOICES.get(field, ())
 
 
-def _strategies() -> dict:
-    from lib.acquisition import STRATEGIES  # torch, which who asks for help does not wait for
+def _strategies() -> dict[str, str]:
+    """Name of each strategy → its title: of the registry if it is loaded, else as it is written there.
 
-    return STRATEGIES
+    So a key or a list of runs does not wait for torch, which the registry's functions need.
+    """
+    registry = getattr(sys.modules.get("lib.acquisition"), "STRATEGIES", None)
+    return _written_strategies() if registry is None else {name: one.title for name, one in registry.items()}
+
+
+@cache
+def _written_strategies() -> dict[str, str]:
+    tree = ast.parse(Path(__file__).with_name("acquisition.py").read_text("utf-8"))
+    (registry,) = (
+        node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "STRATEGIES"
+    )
+    titles = (ast.literal_eval(entry.args[0]) for entry in registry.values)
+    return dict(zip(map(ast.literal_eval, registry.keys), titles, strict=True))
 
 
 # what a field may hold: smallest and largest value
@@ -86,7 +104,7 @@ WRITTEN = {
 def named(name) -> str:
     """A task or strategy as a reader should see it."""
     name = str(name)
-    return WRITTEN.get(name) or (_strategies()[name].title if name in _strategies() else name)
+    return WRITTEN.get(name) or _strategies().get(name, name)
 
 
 def whole_numbers(name: str, given) -> tuple[int, ...]:

@@ -11,9 +11,16 @@ HARMLESS = 0.01  # of accuracy: smaller differences do not matter
 PAIRS = 10  # seeds: four studies in five show it, if differences have a standard deviation of up to 0.008
 
 
+def score(classifier, features_NF, masks) -> dict:
+    """BALD of rows, as the loop scores a pool."""
+    from lib import acquisition, scoring
+
+    return scoring.score(classifier, features_NF, masks, acquisition.bald)
+
+
 def bald(bench: Bench, samples: int, goal: str) -> list[Result]:
     """Encoding with scoring against encoding alone."""
-    from lib.scoring import round_masks, score
+    from lib.scoring import round_masks
     from lib.uncertainty import pool_features
 
     protocol, rows, classifier = bench.prepared(pairs=True)
@@ -21,7 +28,7 @@ def bald(bench: Bench, samples: int, goal: str) -> list[Result]:
     masks = round_masks(classifier, replace(protocol, rounds=1, query=1, samples=samples), 0)
     times = in_turns(
         bench.repeats,
-        lambda: score(classifier, pool_features(classifier, rows, numbers), masks, "bald"),
+        lambda: score(classifier, pool_features(classifier, rows, numbers), masks),
         lambda: pool_features(classifier, rows, numbers),
     )
     what = f"BALD with S = {samples:,}, {length(rows, numbers)}"
@@ -33,7 +40,7 @@ def full_passes(bench: Bench) -> list[Result]:
     import torch
     from transformers import AutoModel
 
-    from lib.scoring import round_masks, score
+    from lib.scoring import round_masks
     from lib.sources import checkpoint
     from lib.uncertainty import pool_features, sample_log_probs
 
@@ -45,7 +52,7 @@ def full_passes(bench: Bench) -> list[Result]:
     wide = [pad_to(rows, numbers[i : i + 32], protocol.max_length) for i in range(0, len(numbers), 32)]
 
     def ours():
-        score(classifier, pool_features(classifier, rows, numbers), masks, "bald")
+        score(classifier, pool_features(classifier, rows, numbers), masks)
 
     def same_type():
         for _ in range(timed):
@@ -69,7 +76,7 @@ def full_passes(bench: Bench) -> list[Result]:
 def later_rounds(bench: Bench) -> list[Result]:
     """Scoring where the frozen layers' outputs are kept from the first round."""
     from lib.prefix import frozen_prefix
-    from lib.scoring import round_masks, score
+    from lib.scoring import round_masks
     from lib.uncertainty import pool_features
 
     protocol, rows, classifier = bench.prepared(frozen=bench.half)
@@ -78,7 +85,7 @@ def later_rounds(bench: Bench) -> list[Result]:
     prefix = frozen_prefix(classifier, rows, numbers, bench.half)
 
     def scored(*kept):
-        score(classifier, pool_features(classifier, rows, numbers, *kept), masks, "bald")
+        score(classifier, pool_features(classifier, rows, numbers, *kept), masks)
 
     times = in_turns(bench.repeats, lambda: scored(prefix), scored)
     what = f"scoring in rounds 2 to 9, F = {bench.half}, {length(rows, numbers)}"
@@ -87,7 +94,7 @@ def later_rounds(bench: Bench) -> list[Result]:
 
 def pool(bench: Bench, times_as_many: int) -> list[Result]:
     """One round of scoring over a pool of short rows, repeated to its size."""
-    from lib.scoring import round_masks, score
+    from lib.scoring import round_masks
     from lib.uncertainty import pool_features
 
     protocol, rows, classifier = bench.prepared(max_length=8)
@@ -98,7 +105,7 @@ def pool(bench: Bench, times_as_many: int) -> list[Result]:
 
     def scored():
         features.append(pool_features(classifier, rows, np.arange(len(rows))))
-        score(classifier, features[0], masks, "bald")
+        score(classifier, features[0], masks)
 
     before, elapsed = peak(), seconds(scored)
     kept = (features[0].nbytes + rows.tokens_T.nbytes + rows.segments_T.nbytes + rows.offsets.nbytes) / 1e6
