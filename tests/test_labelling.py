@@ -148,6 +148,32 @@ def test_a_jsonl_file_gives_pairs_numbers_as_labels_and_no_half_characters(tmp_p
     assert rows.labels_N.tolist() == [0, 1, UNLABELLED]
 
 
+UNNAMED = {
+    "csv, pandas' index": ("mine.csv", ",text,label\n0,a,x\n1,b,y\n2,a,x\n"),
+    "csv, two without a name": ("mine.csv", "text,label,, \na,x,7,8\nb,y,9,\na,x,,\n"),
+    "csv, blanks around names": ("mine.csv", "text , label\na,x\nb,y\na,x\n"),
+    "jsonl": ("mine.jsonl", "".join(f'{{"": {n}, "text": "{"aba"[n]}", "label": "{"xyx"[n]}"}}\n' for n in range(3))),
+}
+
+
+@pytest.mark.parametrize("what", UNNAMED)
+def test_a_column_without_a_name_is_none_of_those_that_are_not_given(what, tmp_path):
+    name, content = UNNAMED[what]
+    path = tmp_path / name
+    path.write_text(content, "utf-8")
+    listed, held, answered = (
+        read_rows(path, "text", **given)
+        for given in ({"labels": "x,y"}, {"label_column": "label"}, {"answers": "label"})
+    )
+    assert [rows.texts for rows in (listed, held, answered)] == [[("a",), ("b",)]] * 3
+    assert [rows.labels for rows in (listed, held, answered)] == [("x", "y")] * 3
+    none, both = [UNLABELLED] * 2, [0, 1]
+    assert [rows.labels_N.tolist() for rows in (listed, held, answered)] == [none, both, none]
+    assert [rows.answers_N.tolist() for rows in (listed, held, answered)] == [none, none, both]
+    with refused("name one, or two different ones"):
+        read_rows(path, "", labels="x,y")
+
+
 # ---- the journal
 
 

@@ -1,9 +1,6 @@
 """A user's own rows: texts from a csv or jsonl file, each once, and the labels that some of them already have."""
 
 import csv
-import io
-import json
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from lib.fields import StudyError, names, one_of
+from lib.labelling.tables import read_table
 from lib.protocol import digest
 from lib.provenance import ROOT
 
-SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no tokenizer and no file takes
 UNLABELLED = -1
 DEMONSTRATION = ROOT / "demonstration" / "reviews.csv"
 
@@ -51,6 +48,9 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     """
     path = Path(path)
     table = read_table(path)
+    text_column, second_text_column, label_column, answers = (
+        (name or "").strip() for name in (text_column, second_text_column, label_column, answers)
+    )
     columns = tuple(filter(None, (text_column, second_text_column)))
     found = list(dict.fromkeys(name for _, row in table for name in row))
     for name in filter(None, (*columns, label_column, answers)):
@@ -68,72 +68,6 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     texts = [tuple(row[name] for name in columns) for _, row in kept]
     numbers = [number for number, _ in kept]
     return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, tuple(notes))
-
-
-def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """(number, {column: text}) of each row. Raises StudyError."""
-    readers = {".csv": read_csv, ".jsonl": read_jsonl}
-    if path.suffix.lower() not in readers:
-        raise StudyError(f"{path}: its name must end in {one_of(readers)}: give such a file")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror or error}): give the path of a file") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise StudyError(
-            f"{path}: byte {content[error.start]:#04x} in line {line} is not UTF-8: save it as UTF-8"
-        ) from error
-    rows = [
-        {name: SURROGATES.sub("\ufffd", value).strip() for name, value in row.items()}
-        for row in readers[path.suffix.lower()](text, path)
-    ]
-    if not rows:
-        raise StudyError(f"{path} has no rows: give a file with a header and rows, or with a JSON object a line")
-    return list(enumerate(rows, 1))
-
-
-def read_csv(text: str, path: Path) -> list[dict[str, str]]:
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header, rows = None, []
-    try:
-        for fields in lines:
-            if header is None:
-                header = fields
-                if len(set(header)) < len(header):
-                    raise StudyError(f"{path}: two columns have the same name: rename one of {', '.join(header)}")
-            elif fields and len(fields) != len(header):
-                raise StudyError(
-                    f"{path}, line {lines.line_num}: {len(fields)} fields, but the header has {len(header)}: "
-                    'write texts with commas or line breaks in double quotes (")'
-                )
-            elif fields:
-                rows.append(dict(zip(header, fields, strict=True)))
-    except csv.Error as error:
-        raise StudyError(f"{path}, line {lines.line_num}: {error}: mend the line, or give a .jsonl file") from error
-    return rows
-
-
-def read_jsonl(text: str, path: Path) -> list[dict[str, str]]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise StudyError(f"{path}, line {number} is not JSON ({error}): write one object a line") from error
-        if not isinstance(row, dict):
-            raise StudyError(f"{path}, line {number} is not a JSON object: write one object a line")
-        rows.append({name: value if isinstance(value, str) else written(value) for name, value in row.items()})
-    return rows
-
-
-def written(value) -> str:
-    """What is not a text in a jsonl file: nothing, or a number that names a class."""
-    return "" if value is None else json.dumps(value)
 
 
 def different(table, columns, label_column: str, path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
