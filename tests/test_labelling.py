@@ -306,6 +306,20 @@ def test_labels_of_the_file_count_and_one_class_is_not_trained_on(tmp_path, tiny
     assert session.said.batches[1]["picked"].count("bald") == 3
 
 
+def test_enough_labels_of_the_file_are_trained_on_before_the_first_question(tmp_path, tiny_encoder):
+    table = [{**row, "label": row["label"] if n < 20 else ""} for n, row in enumerate(invented(60))]
+    rows = read_rows(write_csv(tmp_path / "mine.csv", table), "text", label_column="label")
+    session = labelling.Labelling(rows, labelling.recipe(rows, 10, 20, tiny_encoder), tmp_path / "out", 5)
+    assert Labeller(session, 0.99).shown["place"] == "batch 1, row 1 of 20"
+    (batch,) = session.said.batches
+    assert (batch["labelled"], batch["picked"].count("bald"), batch["picked"].count("random")) == (20, 15, 5)
+    assert batch["kappa"] is None, "no model came before"
+    for row in session.pending:
+        session.label(row, ("negative", "positive")[row % 2])
+    session.next_batch()
+    assert isinstance(session.said.batches[1]["kappa"], float)
+
+
 # ---- how good, and when to stop
 
 

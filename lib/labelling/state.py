@@ -193,11 +193,11 @@ class Labelling:
     def _compare(self, number: int, predictions: dict[str, str]) -> float | None:
         """Cohen's κ with the last model, over the rows that both predicted unlabelled; None if there is none."""
         path = self.folder / "predictions.json"
-        last = json.loads(path.read_text("utf-8")) if path.exists() else {"batch": -1}
+        last = json.loads(path.read_text("utf-8")) if path.exists() else None
         scratch = path.with_suffix(".tmp")
         scratch.write_text(json.dumps({"batch": number, "predictions": predictions}), "utf-8")
         os.replace(scratch, path)
-        if last["batch"] != number - 1:
+        if last is None or last["batch"] != number - 1:
             return None
         both = [key for key in predictions if key in last["predictions"]]
         return kappa([predictions[key] for key in both], [last["predictions"][key] for key in both])
