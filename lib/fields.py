@@ -91,6 +91,12 @@ def one_of(options) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
+def brief(error: BaseException) -> str:
+    """The kind of an error and the first line of what it says."""
+    said = str(error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 # how the study's figures and sentences write the names of tasks; others stay as they are
 WRITTEN = {
     "mnli": "MNLI",

@@ -1,5 +1,6 @@
 """Labelled rows as tokens: tokenised once, kept as flat arrays with offsets, packed into batches without padding."""
 
+import json
 import os
 import zipfile
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lib import sources
+from lib.fields import StudyError, brief
 from lib.protocol import digest
 
 if TYPE_CHECKING:  # it takes seconds to import, and texts are read without it
@@ -91,9 +93,34 @@ def ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def load_tokenizer(encoder: str):
+    """A checkpoint's tokenizer. Raises StudyError if it cannot be loaded, as without a package that it needs."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(sources.checkpoint(encoder), trust_remote_code=False)
+    folder = sources.checkpoint(encoder)
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        raise StudyError(
+            f"encoder={encoder!r}: its tokenizer cannot be loaded ({brief(error)}): install what it needs, or give "
+            "another checkpoint"
+        ) from error
+
+
+def check_embedded(rows: "Rows", encoder: str) -> None:
+    """Raises StudyError if the tokenizer gives tokens, or a second text, that the checkpoint has no embeddings for."""
+    config = json.loads((sources.checkpoint(encoder) / "config.json").read_text("utf-8"))
+    known, kinds = config.get("vocab_size", 30522), config.get("type_vocab_size", 2)  # what BertConfig takes for none
+    largest = int(rows.tokens_T.max(initial=0))
+    if largest >= known:
+        raise StudyError(
+            f"encoder={encoder!r}: its tokenizer gives token {largest}, but it embeds {known}: give a checkpoint with "
+            "its own tokenizer"
+        )
+    if rows.segments_T.max(initial=0) >= kinds:
+        raise StudyError(
+            f"encoder={encoder!r} knows single texts only (type_vocab_size={kinds}): give a checkpoint for pairs, or "
+            "one text column"
+        )
 
 
 def tokenise(rows: list[tuple], tokenizer, max_length: int) -> Rows:
@@ -130,6 +157,8 @@ def remembered(splits: list[list[tuple]], fingerprint: str, encoder: str, max_le
     if kept is None:
         tokenizer = load_tokenizer(encoder)
         kept = [tokenise(rows, tokenizer, max_length) for rows in splits]
+        for rows in kept:
+            check_embedded(rows, encoder)
         with suppress(OSError):
             _keep(path, kept)
     return kept

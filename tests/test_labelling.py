@@ -10,7 +10,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from helpers import refused
+from helpers import refused, tiny_config, write_checkpoint
 from sklearn.metrics import cohen_kappa_score
 
 from lib import __main__ as runner
@@ -415,6 +415,46 @@ def test_an_answer_that_cannot_be_saved_is_not_taken(begun):
     widget.receive({"row": row, "label": "positive"})
     assert "the answer is not saved" in widget.shown["error"]
     assert widget.shown["row"] == row
+
+
+@pytest.mark.parametrize("raised", [IndexError("index 9\nsee above"), AssertionError(), KeyboardInterrupt()])
+def test_whatever_training_raises_is_shown_and_the_answers_stay(raised, begun, monkeypatch):
+    def fail(*_):
+        raise raised
+
+    session = begun(answers="")
+    widget = Labeller(session, 0.99)
+    with monkeypatch.context() as broken:
+        broken.setattr("lib.labelling.state.train", fail)
+        for row in session.pending:
+            widget.receive({"row": row, "label": session.rows.labels[row % 2]})
+    first_line = {"IndexError": "IndexError: index 9"}.get(type(raised).__name__, type(raised).__name__)
+    assert widget.shown["error"].startswith(f"{first_line}: answers so far are saved; run this cell again")
+    assert (widget.shown["busy"], widget.shown["total"]) == ("", "6 labelled, 0 skipped, 34 left")
+    assert Labeller(begun(answers=""), 0.99).shown["place"] == "batch 2, row 1 of 8", "the cell, run again"
+
+
+UNFIT = {
+    "more tokens than embeddings": ({"vocab_size": 2000}, ("its tokenizer gives token", "embeds 2000")),
+    "one kind of text": ({"type_vocab_size": 1}, ("knows single texts only", "or one text column")),
+}
+
+
+@pytest.mark.parametrize("what", [*UNFIT, "a tokenizer that needs a package"])
+def test_an_encoder_that_cannot_be_trained_is_refused_before_the_first_answer(what, tmp_path, monkeypatch):
+    config, words = UNFIT.get(what, ({}, ("cannot be loaded (ModuleNotFoundError: fugashi)", "install what it needs")))
+    encoder = str(write_checkpoint(tmp_path / "encoder", tiny_config(**config)))
+    if what not in UNFIT:
+
+        def lacking(*_, **__):
+            raise ModuleNotFoundError("fugashi")
+
+        monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lacking)
+    table = [{**row, "other": "a film"} for row in invented(20)]
+    rows = read_rows(write_csv(tmp_path / "mine.csv", table), "text", "other", "negative,positive")
+    with refused(f"encoder={encoder!r}", *words):
+        labelling.Labelling(rows, labelling.recipe(rows, 6, 8, encoder), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_hostile_texts_stay_texts(tmp_path, tiny_encoder):

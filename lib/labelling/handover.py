@@ -13,10 +13,10 @@ from lib.active_learning import device, settled
 from lib.escaping import in_cell
 from lib.fields import StudyError
 from lib.labelling.own_rows import UNLABELLED
-from lib.labelling.state import Labelling
+from lib.labelling.state import Labelling, as_tokens
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol
-from lib.rows import load_tokenizer, tokenise
+from lib.rows import load_tokenizer
 
 OWN_COLUMNS = ("row", "label", "from")
 EXAMPLE = '''\
@@ -128,9 +128,7 @@ def score(trained: Trained, rows) -> pd.DataFrame:
     rows = [(texts,) if isinstance(texts, str) else tuple(texts) for texts in rows]
     if not rows or any(len(texts) != width for texts in rows):
         raise StudyError(f"each row needs {width} texts ({', '.join(trained.columns)}): give rows as tuples of them")
-    tokenised = tokenise(
-        [(*texts, UNLABELLED) for texts in rows], load_tokenizer(protocol.encoder), protocol.max_length
-    )
+    tokenised = as_tokens(rows, protocol)
     with settled(protocol):
         features_NF = uncertainty.pool_features(classifier, tokenised, range(len(rows)))
         best_N = uncertainty.predict_log_probs(classifier, features_NF).exp().max(1)

@@ -6,7 +6,7 @@ import anywidget
 import traitlets
 
 from lib.escaping import in_html, isolated, shortened, visible
-from lib.fields import StudyError
+from lib.fields import StudyError, brief
 from lib.labelling.agreement import say_agreement, say_stop
 from lib.labelling.state import Labelling
 
@@ -42,8 +42,10 @@ class Labeller(anywidget.AnyWidget):
                 else:
                     self.labelling.label(answer["row"], answer["label"])
             self.go_on()
-        except (StudyError, OSError, RuntimeError) as error:  # nobody sees what a callback raises
-            self.show(error=f"{error}".partition("\n")[0])
+        except StudyError as error:
+            self.show(error=f"{error}")
+        except (Exception, KeyboardInterrupt) as error:  # nobody sees what a callback raises
+            self.show(error=f"{brief(error)}: answers so far are saved; run this cell again to go on or see more")
 
     def go_on(self) -> None:
         """Show the next row; before that, if no row is pending, train and choose the next batch."""

@@ -5,7 +5,6 @@ import dataclasses
 import json
 import os
 from collections import Counter
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from lib.labelling.journal import Journal, Said
 from lib.labelling.own_rows import UNLABELLED, OwnRows
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol
-from lib.rows import Rows, load_tokenizer, tokenise
+from lib.rows import Rows, check_embedded, load_tokenizer, tokenise
 from lib.training import train
 
 
@@ -37,6 +36,14 @@ def recipe(rows: OwnRows, start: int, query: int, encoder: str = "", max_length:
     return Protocol(task="own rows", threads=threads, **sizes, **named)
 
 
+def as_tokens(texts: list[tuple[str, ...]], protocol: Protocol) -> Rows:
+    """Texts without labels, as the encoder reads them. Raises StudyError if it does not go together with them."""
+    rows = [(*those, UNLABELLED) for those in texts]
+    tokenised = tokenise(rows, load_tokenizer(protocol.encoder), protocol.max_length)
+    check_embedded(tokenised, protocol.encoder)
+    return tokenised
+
+
 def output_folder(path: Path, save: str, answers: str) -> Path:
     """Where labels and classifier go: as given, or beside the file; a column's answers never mix with a person's."""
     return Path(save) if save else path.with_name(f"{path.stem}-{'answered' if answers else 'labelled'}")
@@ -53,7 +60,9 @@ class Labelling:
     def __init__(self, rows: OwnRows, protocol: Protocol, folder: Path, at_random: int = 0, answers: str = ""):
         if not 0 <= at_random <= protocol.query:
             raise StudyError(f"at_random={at_random} is not allowed: give 0 to query={protocol.query}")
-        self.theta_0 = build_classifier(protocol, len(rows.labels)).to(device())  # a mistake is said before any answer
+        # a mistake is said before any answer
+        self.theta_0 = build_classifier(protocol, len(rows.labels)).to(device())
+        self.tokenised = as_tokens(rows.texts, protocol)
         self.rows, self.protocol, self.folder, self.at_random = rows, protocol, Path(folder), at_random
         self.journal = Journal(self.folder / "journal.jsonl", {"columns": list(rows.columns), "answers": answers})
         self.row_of = {key: n for n, key in enumerate(rows.keys)}
@@ -127,11 +136,6 @@ class Labelling:
             self.journal.append(undo=True)
 
     # ---- the next batch
-
-    @cached_property
-    def tokenised(self) -> Rows:
-        tokenizer = load_tokenizer(self.protocol.encoder)
-        return tokenise([(*texts, UNLABELLED) for texts in self.rows.texts], tokenizer, self.protocol.max_length)
 
     @property
     def ready(self) -> bool:
