@@ -16,9 +16,10 @@ from sklearn.metrics import cohen_kappa_score
 from lib import __main__ as runner
 from lib import execution, labelling
 from lib.labelling import agreement, handover
+from lib.labelling.classes import UNLABELLED
 from lib.labelling.journal import Journal
 from lib.labelling.labeller import Labeller
-from lib.labelling.own_rows import UNLABELLED, read_rows
+from lib.labelling.own_rows import read_rows
 
 NOTEBOOK = runner.NOTEBOOKS / "07_label_your_own.ipynb"
 HOSTILE = [
@@ -172,6 +173,54 @@ def test_a_column_without_a_name_is_none_of_those_that_are_not_given(what, tmp_p
     assert [rows.answers_N.tolist() for rows in (listed, held, answered)] == [none, none, both]
     with refused("name one, or two different ones"):
         read_rows(path, "", labels="x,y")
+
+
+@pytest.mark.parametrize("nothing", ["nan", "NaN", "null", "NULL", "None", "N/A", "<NA>", "[]", "['']", '["nan"]'])
+def test_nothing_however_it_is_written_is_no_label_and_said(nothing, tmp_path):
+    table = [{"text": text, "label": label} for text, label in zip("abcd", ("x", nothing, "y", nothing), strict=True)]
+    path = write_csv(tmp_path / "mine.csv", [*table, {"text": "a", "label": nothing}])
+    rows = read_rows(path, "text", label_column="label")
+    assert rows.labels == ("x", "y")
+    assert rows.labels_N.tolist() == [0, UNLABELLED, 1, UNLABELLED]
+    assert f"taken for no label: {nothing!r} in 3 rows; if it is a class, name all classes in labels" in rows.notes
+    assert read_rows(path, "text", labels="x,y", answers="label").answers_N.tolist() == [0, UNLABELLED, 1, UNLABELLED]
+
+
+def test_a_class_that_is_named_may_be_called_like_nothing(tmp_path):
+    path = write_csv(tmp_path / "mine.csv", [{"text": text, "label": text} for text in ("NA", "none", "null")])
+    rows = read_rows(path, "text", labels=["NA", "none"], label_column="label")
+    assert rows.labels_N.tolist() == [0, 1, UNLABELLED]
+    assert rows.notes == ("taken for no label: 'null' in 1 rows; if it is a class, name all classes in labels",)
+
+
+@pytest.mark.parametrize("value", [None, math.nan, [], [None], [""], "", {}])
+def test_nothing_in_json_is_no_label_and_a_list_of_one_is_what_it_holds(value, tmp_path):
+    path = tmp_path / "mine.jsonl"
+    labels = {"a": ["é, y"], "b": value, "c": [1], "d": 1}
+    lines = [json.dumps({"text": text, "label": label}) for text, label in labels.items()]
+    path.write_text("\n".join(lines), "utf-8")
+    rows = read_rows(path, "text", label_column="label")
+    assert rows.labels == ("1", "é, y")
+    assert rows.labels_N.tolist() == [1, UNLABELLED, 0, 0]
+
+
+def test_several_labels_of_a_row_are_refused(tmp_path):
+    path = write_csv(tmp_path / "mine.csv", [{"text": "a", "label": "x"}, {"text": "b", "label": "['x', 'y']"}])
+    with refused("row 2, column 'label'", "['x', 'y'] are 2 labels", "give each row one"):
+        read_rows(path, "text", label_column="label")
+
+
+def test_a_class_for_nearly_every_row_and_no_row_left_are_said(tmp_path):
+    path = write_csv(tmp_path / "mine.csv", [{"id": n, **row} for n, row in enumerate(invented(60))])
+    with refused("'id' would give 60 classes for 60 rows", "or name them in labels"):
+        read_rows(path, "text", answers="id")
+    numbers = [str(n) for n in range(60)]
+    assert len(read_rows(path, "text", labels=numbers, answers="id").labels) == 60, "as they were named"
+    all_labelled = read_rows(path, "text", label_column="label")
+    assert all_labelled.notes == (
+        "no row is left to label: 'label' has a label for each; for a trial, name it answers",
+    )
+    assert read_rows(path, "text", answers="label").notes == ()
 
 
 # ---- the journal

@@ -12,7 +12,7 @@ from lib import acquisition, scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.escaping import in_cell
 from lib.fields import StudyError
-from lib.labelling.own_rows import UNLABELLED
+from lib.labelling.classes import UNLABELLED
 from lib.labelling.state import Labelling, as_tokens
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol

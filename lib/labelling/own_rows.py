@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.fields import StudyError, names, one_of
+from lib.fields import StudyError, names
+from lib.labelling.classes import UNLABELLED, check_classes, classes_in, classes_of, settle
 from lib.labelling.tables import read_table
 from lib.protocol import digest
 from lib.provenance import ROOT
 
-UNLABELLED = -1
 DEMONSTRATION = ROOT / "demonstration" / "reviews.csv"
 
 
@@ -27,7 +27,7 @@ class OwnRows:
     numbers: list[int]  # places in the file; the first row is 1
     labels_N: np.ndarray  # class that the file gives, or UNLABELLED
     answers_N: np.ndarray  # class that a person would give, or UNLABELLED
-    notes: tuple[str, ...]  # what was left out
+    notes: tuple[str, ...]  # what was left out or looks strange
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -43,8 +43,8 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
 
     labels: names of the classes, or one string of them with commas between; none: those that occur in label_column
     and answers. label_column: a label, or nothing for a row still to be labelled. answers: a column with the labels
-    that a person would give. Rows without text and repeated texts are left out, and `notes` says so. Raises StudyError
-    for anything that cannot be read.
+    that a person would give. Rows without text and repeated texts are left out, and `notes` says so, and what was
+    taken for no label. Raises StudyError for anything that cannot be read.
     """
     path = Path(path)
     table = read_table(path)
@@ -59,15 +59,17 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
             raise StudyError(f"{path} has no column {name!r}: choose from {', '.join(map(repr, found))}{hint}")
     if len(set(columns)) < len(columns) or not columns:
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
-    kept, notes = different(table, columns, label_column, path)
-    classes = names("labels", labels) or sorted(
-        {row.get(name, "") for _, row in kept for name in (label_column, answers)} - {""}
-    )
+    given, sources = names("labels", labels), dict.fromkeys((label_column, answers))
+    notes = settle(table, sources, given, path)
+    kept, left_out = different(table, columns, label_column, path)
+    classes = given or classes_in(kept, sources, path)
     check_classes(classes, labels)
     labels_N, answers_N = (classes_of(kept, name, classes, path) for name in (label_column, answers))
     texts = [tuple(row[name] for name in columns) for _, row in kept]
     numbers = [number for number, _ in kept]
-    return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, tuple(notes))
+    if (labels_N != UNLABELLED).all():
+        left_out.append(f"no row is left to label: {label_column!r} has a label for each; for a trial, name it answers")
+    return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, (*left_out, *notes))
 
 
 def different(table, columns, label_column: str, path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
@@ -95,26 +97,6 @@ def different(table, columns, label_column: str, path: Path) -> tuple[list[tuple
     notes = [f"left out, without text: {empty} rows"] if empty else []
     notes += [f"left out, since their text occurs before: {repeated} rows"] if repeated else []
     return list(first.values()), notes
-
-
-def check_classes(classes, given) -> None:
-    if len(set(classes)) < len(classes):
-        raise StudyError(f"labels={given!r}: a name occurs twice: give each class once")
-    if len(classes) < 2:
-        told = f"one class only, {classes[0]!r}" if classes else "no class"
-        raise StudyError(f"{told}: name two or more, as in labels='negative,positive'")
-
-
-def classes_of(kept, column: str, classes, path: Path) -> np.ndarray:
-    """Class of each row that a column gives, UNLABELLED for nothing. Raises StudyError for another label."""
-    numbers = {"": UNLABELLED, **{name: c for c, name in enumerate(classes)}}
-    for number, row in kept:
-        if row.get(column, "") not in numbers:
-            raise StudyError(
-                f"{path}, row {number}: the label {row[column]!r} in column {column!r} is not in the list: "
-                f"choose {one_of(classes)}, or add it to labels"
-            )
-    return np.array([numbers[row.get(column, "")] for _, row in kept], np.int64)
 
 
 def write_demonstration(path: Path = DEMONSTRATION, rows: int = 200) -> Path:

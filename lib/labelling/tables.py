@@ -83,5 +83,5 @@ def read_jsonl(text: str, path: Path) -> list[dict[str, str]]:
 
 
 def written(value) -> str:
-    """What is not a text in a jsonl file: nothing, or a number that names a class."""
-    return "" if value is None else json.dumps(value)
+    """What is not a text in a jsonl file: nothing, a number that names a class, or a list."""
+    return "" if value is None or value != value else json.dumps(value, ensure_ascii=False)  # NaN is not itself

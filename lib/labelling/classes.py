@@ -1,0 +1,86 @@
+"""Which classes the labels of a file are, and what in a column of labels is none."""
+
+import ast
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from lib.fields import StudyError, one_of
+
+UNLABELLED = -1
+# how programs write that there is nothing, in any case; "None" is Python's, while "none" may well be a class
+NOTHING = {"", "nan", "-nan", "nat", "null", "na", "n/a", "#n/a", "#na", "<na>", "[]", "{}", "()", "''", '""'}
+MANY, SHARE = 20, 0.8  # more classes than this, one for so much of the rows: the column holds something else
+
+
+def settle(table: list[tuple[int, dict[str, str]]], columns, given, path: Path) -> list[str]:
+    """Write labels as classes in the table's columns: lists of one as what they hold, nothing as "". → notes
+
+    given: names that are classes as they stand. Raises StudyError for a label that is several.
+    """
+    nothing = Counter()
+    for number, row in table:
+        for column in filter(row.get, columns):
+            held = row[column]
+            if held not in given:
+                row[column] = "" if blank(held) else single(held, f"{path}, row {number}, column {column!r}")
+                nothing[held] += not row[column]
+    return [
+        f"taken for no label: {held!r} in {number} rows; if it is a class, name all classes in labels"
+        for held, number in nothing.items()
+        if number
+    ]
+
+
+def blank(label: str) -> bool:
+    return label.casefold() in NOTHING or label == "None"
+
+
+def single(label: str, where: str) -> str:
+    """What a list of one label holds, as JSON or Python write it, "" if that is nothing; another label as it is."""
+    if not (label.startswith("[") and label.endswith("]")):
+        return label
+    for read in (json.loads, ast.literal_eval):
+        try:
+            held = [str(value).strip() for value in read(label)]
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        held = [value for value in held if not blank(value)]
+        if len(held) > 1:
+            raise StudyError(f"{where}: {label} are {len(held)} labels: give each row one")
+        return held[0] if held else ""
+    return label
+
+
+def classes_in(rows: list[tuple[int, dict[str, str]]], columns, path: Path) -> list[str]:
+    """The classes that occur in the columns. Raises StudyError if nearly every row has one of its own."""
+    found = sorted({row.get(column, "") for _, row in rows for column in columns} - {""})
+    if len(found) > max(MANY, SHARE * len(rows)):
+        named = " and ".join(map(repr, filter(None, columns)))
+        raise StudyError(
+            f"{path}: {named} would give {len(found)} classes for {len(rows)} rows: choose a column that holds "
+            "classes, or name them in labels"
+        )
+    return found
+
+
+def check_classes(classes, given) -> None:
+    if len(set(classes)) < len(classes):
+        raise StudyError(f"labels={given!r}: a name occurs twice: give each class once")
+    if len(classes) < 2:
+        told = f"one class only, {classes[0]!r}" if classes else "no class"
+        raise StudyError(f"{told}: name two or more, as in labels='negative,positive'")
+
+
+def classes_of(rows: list[tuple[int, dict[str, str]]], column: str, classes, path: Path) -> np.ndarray:
+    """Class of each row that a column gives, UNLABELLED for nothing. Raises StudyError for another label."""
+    numbers = {"": UNLABELLED, **{name: c for c, name in enumerate(classes)}}
+    for number, row in rows:
+        if row.get(column, "") not in numbers:
+            raise StudyError(
+                f"{path}, row {number}: the label {row[column]!r} in column {column!r} is not in the list: "
+                f"choose {one_of(classes)}, or add it to labels"
+            )
+    return np.array([numbers[row.get(column, "")] for _, row in rows], np.int64)
