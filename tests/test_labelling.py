@@ -75,6 +75,13 @@ MISTAKES = {
     "missing second column": (GOOD, {"second_text_column": "b"}, ("no column 'b'",)),
     "missing label column": (GOOD, {"label_column": "gold"}, ("no column 'gold'",)),
     "semicolons": ("text;label\na;x\n", {}, ("no column 'text'", "not semicolons")),
+    "semicolons and commas": ("text;label\na, b;x\n", {}, ("line 2: 2 fields", "header has 1", "not semicolons")),
+    "tabs": ("text\tlabel\na\tx\n", {}, ("no column 'text'", "by commas, not tabs")),
+    "class with a comma": (
+        'text,label\na,"x, y"\n',
+        {},
+        ("'x, y'", "'x' or 'y', or add it to labels in double quotes"),
+    ),
     "same column twice": (GOOD, {"second_text_column": "text"}, ("two different ones",)),
     "two columns of one name": ("text,text\na,b\n", {}, ("two columns have the same name",)),
     "ragged rows": ("text,label\na,x\nb,c,y\n", {}, ("line 3", "3 fields", "header has 2")),
@@ -84,7 +91,7 @@ MISTAKES = {
     "one class only": (GOOD, {"labels": "x"}, ("one class only, 'x'", "name two or more")),
     "one class in the column": ("text,label\na,x\nb,x\n", {"labels": ""}, ("one class only, 'x'",)),
     "a class twice": (GOOD, {"labels": "x,y,x"}, ("occurs twice",)),
-    "label outside the list": (GOOD, {"labels": "x,z"}, ("row 2", "label 'y'", "choose x or z")),
+    "label outside the list": (GOOD, {"labels": "x,z"}, ("row 2", "label 'y'", "choose 'x' or 'z'")),
     "contradicting labels": ("text,label\na,x\nb,y\na,y\n", {"label_column": "label"}, ("rows 1 and 3", "'x' and 'y'")),
     "fewer rows than a batch": (GOOD, {}, ("has 2 rows", "start=10", "query=20", "add rows")),
     "not JSON": ('{"text": "a"}\n{"text": \n', {"name": "mine.jsonl", "answers": ""}, ("line 2 is not JSON",)),
@@ -221,6 +228,24 @@ def test_a_class_for_nearly_every_row_and_no_row_left_are_said(tmp_path):
         "no row is left to label: 'label' has a label for each; for a trial, name it answers",
     )
     assert read_rows(path, "text", answers="label").notes == ()
+
+
+def test_blanks_after_commas_and_a_class_with_a_comma(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text('text, label\n"one, two", "news, world"\nthree, sport\n', "utf-8")
+    for labels in ("", '"news, world", sport'):
+        rows = read_rows(path, "text", labels=labels, answers="label")
+        assert rows.texts == [("one, two",), ("three",)]
+        assert rows.labels == ("news, world", "sport")
+        assert rows.answers_N.tolist() == [0, 1]
+    path.write_text('text,label\na, "b" c\n', "utf-8")
+    assert read_rows(path, "label", labels="x,y").texts == [('"b" c',)], "no quote that opens"
+
+
+def test_a_field_may_be_long_and_the_limit_of_others_stays(tmp_path):
+    path, limit = write_csv(tmp_path / "mine.csv", [{"text": "x" * 150_000}]), csv.field_size_limit()
+    assert [len(text) for (text,) in read_rows(path, "text", labels="x,y").texts] == [150_000]
+    assert csv.field_size_limit() == limit
 
 
 # ---- the journal

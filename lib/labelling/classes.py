@@ -1,18 +1,26 @@
 """Which classes the labels of a file are, and what in a column of labels is none."""
 
 import ast
+import csv
 import json
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from lib.fields import StudyError, one_of
+from lib.fields import StudyError, names, one_of
 
 UNLABELLED = -1
 # how programs write that there is nothing, in any case; "None" is Python's, while "none" may well be a class
 NOTHING = {"", "nan", "-nan", "nat", "null", "na", "n/a", "#n/a", "#na", "<na>", "[]", "{}", "()", "''", '""'}
 MANY, SHARE = 20, 0.8  # more classes than this, one for so much of the rows: the column holds something else
+
+
+def class_names(labels) -> tuple[str, ...]:
+    """Names, or a string of them with commas between; one that has commas itself stands in double quotes."""
+    if isinstance(labels, str) and '"' in labels:
+        labels = next(csv.reader([labels], skipinitialspace=True))
+    return tuple(str(name).strip() for name in names("labels", labels))
 
 
 def settle(table: list[tuple[int, dict[str, str]]], columns, given, path: Path) -> list[str]:
@@ -67,6 +75,8 @@ def classes_in(rows: list[tuple[int, dict[str, str]]], columns, path: Path) -> l
 
 
 def check_classes(classes, given) -> None:
+    if not all(classes):
+        raise StudyError(f"labels={given!r}: a name is empty, which stands for no label: give each class a name")
     if len(set(classes)) < len(classes):
         raise StudyError(f"labels={given!r}: a name occurs twice: give each class once")
     if len(classes) < 2:
@@ -79,8 +89,9 @@ def classes_of(rows: list[tuple[int, dict[str, str]]], column: str, classes, pat
     numbers = {"": UNLABELLED, **{name: c for c, name in enumerate(classes)}}
     for number, row in rows:
         if row.get(column, "") not in numbers:
+            quoted = " in double quotes" if "," in row[column] else ""
             raise StudyError(
                 f"{path}, row {number}: the label {row[column]!r} in column {column!r} is not in the list: "
-                f"choose {one_of(classes)}, or add it to labels"
+                f"choose {one_of(map(repr, classes))}, or add it to labels{quoted}"
             )
     return np.array([numbers[row.get(column, "")] for _, row in rows], np.int64)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.fields import StudyError, names
-from lib.labelling.classes import UNLABELLED, check_classes, classes_in, classes_of, settle
-from lib.labelling.tables import read_table
+from lib.fields import StudyError
+from lib.labelling.classes import UNLABELLED, check_classes, class_names, classes_in, classes_of, settle
+from lib.labelling.tables import other_separator, read_table
 from lib.protocol import digest
 from lib.provenance import ROOT
 
@@ -41,7 +41,7 @@ class OwnRows:
 def read_rows(path, text_column: str, second_text_column="", labels="", label_column="", answers="") -> OwnRows:
     """Rows of a .csv (with a header) or .jsonl file in UTF-8.
 
-    labels: names of the classes, or one string of them with commas between; none: those that occur in label_column
+    labels: names of the classes, or one string as `class_names` takes it; none: those that occur in label_column
     and answers. label_column: a label, or nothing for a row still to be labelled. answers: a column with the labels
     that a person would give. Rows without text and repeated texts are left out, and `notes` says so, and what was
     taken for no label. Raises StudyError for anything that cannot be read.
@@ -55,11 +55,11 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     found = list(dict.fromkeys(name for _, row in table for name in row))
     for name in filter(None, (*columns, label_column, answers)):
         if name not in found:
-            hint = ": separate fields by commas, not semicolons" if any(";" in other for other in found) else ""
-            raise StudyError(f"{path} has no column {name!r}: choose from {', '.join(map(repr, found))}{hint}")
+            hint = f"choose from {', '.join(map(repr, found))}"
+            raise StudyError(f"{path} has no column {name!r}: {other_separator(found) or hint}")
     if len(set(columns)) < len(columns) or not columns:
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
-    given, sources = names("labels", labels), dict.fromkeys((label_column, answers))
+    given, sources = class_names(labels), dict.fromkeys((label_column, answers))
     notes = settle(table, sources, given, path)
     kept, left_out = different(table, columns, label_column, path)
     classes = given or classes_in(kept, sources, path)

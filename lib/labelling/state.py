@@ -12,7 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from lib import scoring, uncertainty
 from lib.active_learning import device, settled
-from lib.fields import StudyError
+from lib.fields import StudyError, one_of
 from lib.labelling.classes import UNLABELLED
 from lib.labelling.journal import Journal, Said
 from lib.labelling.own_rows import OwnRows
@@ -119,7 +119,7 @@ class Labelling:
     def label(self, row: int, name: str) -> None:
         """Give a pending row a label: it is on the disk when this returns."""
         if name not in self.rows.labels:
-            raise StudyError(f"label {name!r} is not in the list: choose one of {', '.join(self.rows.labels)}")
+            raise StudyError(f"label {name!r} is not in the list: choose {one_of(map(repr, self.rows.labels))}")
         self._answer(row, name)
 
     def skip(self, row: int) -> None:

@@ -10,6 +10,9 @@ from lib.fields import StudyError, one_of
 
 SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no tokenizer and no file takes
 
+LONGEST = 2**31 - 1  # characters of a field; a text is cut at max_length tokens later
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
 
 def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
     """(number, {column: text}) of each row. Raises StudyError."""
@@ -48,22 +51,34 @@ def column_names(header, path: Path) -> list[str]:
 
 
 def read_csv(text: str, path: Path) -> list[dict[str, str]]:
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    header, rows = None, []
+    (_, first), *lines = records(text, path) or [(0, [])]
+    header = column_names(first, path)
+    for number, fields in lines:
+        if fields and len(fields) != len(header):
+            hint = other_separator(header) or 'write texts with commas or line breaks in double quotes (")'
+            raise StudyError(f"{path}, line {number}: {len(fields)} fields, but the header has {len(header)}: {hint}")
+    return [dict(zip(header, fields, strict=True)) for _, fields in lines if fields]
+
+
+def records(text: str, path: Path) -> list[tuple[int, list[str]]]:
+    """(line of the file, fields) of each record, however long. Blanks may stand before a quote."""
+    limit = csv.field_size_limit(LONGEST)
     try:
-        for fields in lines:
-            if header is None:
-                header = column_names(fields, path)
-            elif fields and len(fields) != len(header):
-                raise StudyError(
-                    f"{path}, line {lines.line_num}: {len(fields)} fields, but the header has {len(header)}: "
-                    'write texts with commas or line breaks in double quotes (")'
-                )
-            elif fields:
-                rows.append(dict(zip(header, fields, strict=True)))
-    except csv.Error as error:
-        raise StudyError(f"{path}, line {lines.line_num}: {error}: mend the line, or give a .jsonl file") from error
-    return rows
+        for blanks in (True, False):  # no quote opens after blanks in a text like  5, "six" and seven
+            lines = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=blanks)
+            try:
+                return [(lines.line_num, fields) for fields in lines]
+            except csv.Error as error:
+                said = f"{path}, line {lines.line_num}: {error}: mend the line, or give a .jsonl file"
+    finally:
+        csv.field_size_limit(limit)
+    raise StudyError(said)
+
+
+def other_separator(header: list[str]) -> str:
+    """What to do if the one column's name looks like several with another separator between them; else ""."""
+    found = [name for sign, name in SEPARATORS.items() if sign in header[0]] if len(header) == 1 else []
+    return f"the header is one field, {header[0]!r}: separate fields by commas, not {found[0]}" if found else ""
 
 
 def read_jsonl(text: str, path: Path) -> list[dict[str, str]]:
