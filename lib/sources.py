@@ -107,8 +107,17 @@ def load_split(data: str, config: str, split: str, hub: str = ""):
         except Exception as error:
             where = path if hub else f"{path} on the Hub"
             cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            hint = "look into the folder" if hub else "connect to the Hub, or give --hub FOLDER"
+            hint = _look_into(Path(path), config) if hub else "connect to the Hub, or give --hub FOLDER"
             raise StudyError(f"cannot read {config}/{split} of {where} ({cause}): {hint}") from error
+
+
+def _look_into(folder: Path, config: str) -> str:
+    """Why a folder that should be laid out like the Hub cannot be read, and what to do."""
+    if any((folder / below / name).exists() for below in ("", config) for name in ("dataset_dict.json", "state.json")):
+        return "this is a folder of save_to_disk; copy the Hub's parquet files and README.md instead"
+    if not (folder / "README.md").exists():
+        return "there is no README.md, which names the files; copy it from the Hub"
+    return "look into the folder"
 
 
 @cache

@@ -76,12 +76,15 @@ MISTAKES = {
     "missing label column": (GOOD, {"label_column": "gold"}, ("no column 'gold'",)),
     "semicolons": ("text;label\na;x\n", {}, ("no column 'text'", "not semicolons")),
     "semicolons and commas": ("text;label\na, b;x\n", {}, ("line 2: 2 fields", "header has 1", "not semicolons")),
-    "tabs": ("text\tlabel\na\tx\n", {}, ("no column 'text'", "by commas, not tabs")),
+    "tabs": ("text\tlabel\na\tx\n", {}, ("no column 'text'", "is one field", "by commas, not tabs")),
     "class with a comma": (
         'text,label\na,"x, y"\n',
         {},
         ("'x, y'", "'x' or 'y', or add it to labels in double quotes"),
     ),
+    "semicolon in a name": ("a;b,label\na,x\n", {}, ("no column 'text'", "choose from 'a;b', 'label'")),
+    "class without a name": (GOOD, {"labels": ["x", ""]}, ("a name is empty", "give each class a name")),
+    "class without a name in quotes": (GOOD, {"labels": '"x",,y'}, ("a name is empty",)),
     "same column twice": (GOOD, {"second_text_column": "text"}, ("two different ones",)),
     "two columns of one name": ("text,text\na,b\n", {}, ("two columns have the same name",)),
     "ragged rows": ("text,label\na,x\nb,c,y\n", {}, ("line 3", "3 fields", "header has 2")),
@@ -556,6 +559,29 @@ def test_hostile_texts_stay_texts(tmp_path, tiny_encoder):
 
 
 # ---- what is handed over
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_other_columns_of_the_file_follow_the_label_as_they_are(kind, tmp_path, tiny_encoder):
+    table = [{"id": f"0{n}", "row": "=1+1", **row, "n": n, "": None} for n, row in enumerate(invented(20))]
+    path = tmp_path / f"mine.{kind}"
+    if kind == "csv":
+        write_csv(path, table)
+    else:
+        path.write_text("".join(json.dumps({**row, "id": f"\ud800{row['id']}"}) + "\n" for row in table), "utf-8")
+    rows = read_rows(path, "text", label_column="label")
+    session = labelling.Labelling(rows, labelling.recipe(rows, 6, 8, tiny_encoder), tmp_path / "out")
+    sheet, exact = handover.write_labels(session, tmp_path / "out")
+    with open(sheet, encoding="utf-8", newline="") as file:
+        header, first, *_ = csv.reader(file)
+    assert header == ["row", "text", "label", "from", "id", "row (file)", "n", "column 6"]
+    beyond = "\ufffd" if kind == "jsonl" else ""
+    assert first == ["1", "awful film 0", "negative", "the file", f"{beyond}00", "'=1+1", "0", ""]
+    last = json.loads(exact.read_text("utf-8").split("\n")[-2])
+    others = {"id": "019", "row (file)": "=1+1", "n": "19", "column 6": ""}
+    if kind == "jsonl":
+        others |= {"id": "\ufffd019", "n": 19, "column 6": None}
+    assert last == {"row": 20, "text": "superb film 19", "label": "positive", "from": "the file", **others}
 
 
 def test_the_classifier_of_the_files_says_what_the_trained_one_says(begun, tmp_path):

@@ -1,6 +1,7 @@
 """Tasks: rows with a label, tokenised as BERT expects; what is wrong with a data set is said in one line."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def test_batches_by_tokens_hold_every_row_once_and_keep_their_budget(tokens, see
     assert sorted(np.concatenate(batches)) == sorted(numbers)
     for batch in batches:
         assert len(batch) == 1 or rows.lengths_N[batch].sum() <= tokens
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_folder_that_is_not_laid_out_like_the_hub_is_told_from_one_without_a_card(saved, tmp_path):
+    import datasets
+
+    hub = Path(write_sst2(tmp_path, invented_rows(20, ["sentence"], 2, 0)))
+    (hub / "glue" / "README.md").unlink()
+    if saved:
+        shutil.rmtree(hub / "glue" / "sst2")
+        table = datasets.Dataset.from_pandas(invented_rows(20, ["sentence"], 2, 0))
+        datasets.DatasetDict(train=table).save_to_disk(hub / "glue" / "sst2")
+    with refused("cannot read sst2/train", "a folder of save_to_disk; copy" if saved else "there is no README.md"):
+        read_texts("sst2", str(hub))
 
 
 def test_each_folder_serves_its_own_rows(tmp_path):

@@ -14,6 +14,7 @@ from lib.escaping import in_cell
 from lib.fields import StudyError
 from lib.labelling.classes import UNLABELLED
 from lib.labelling.state import Labelling, as_tokens
+from lib.labelling.tables import SURROGATES, as_text
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol
 from lib.rows import load_tokenizer
@@ -43,27 +44,30 @@ print(score(trained, [tuple(texts[n : n + width]) for n in range(0, len(texts), 
 def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
     """labelled.jsonl, with every text as it is, and labelled.csv, in which no text is a formula. → the two paths
 
-    A row for each label: its number in the file, texts, label, and where the label comes from.
+    A row for each label: its number in the file, texts, label, where that comes from, and the file's other columns.
     """
     rows = labelling.rows
     labels_N = labelling.labels_N
     columns = [f"{name} (text)" if name in OWN_COLUMNS else name for name in rows.columns]
+    taken = {*OWN_COLUMNS, *columns}
     table = [
         {
             "row": rows.numbers[n],
             **dict(zip(columns, rows.texts[n], strict=True)),
             "label": rows.labels[labels_N[n]],
             "from": "labelling" if rows.labels_N[n] == UNLABELLED else "the file",
+            **{f"{name} (file)" if name in taken else name: value for name, value in rows.others[n].items()},
         }
         for n in labelling.labelled
     ]
     folder.mkdir(parents=True, exist_ok=True)
     exact = folder / "labelled.jsonl"
-    exact.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table), "utf-8")
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in table)
+    exact.write_text(SURROGATES.sub("\ufffd", "".join(lines)), "utf-8")
     with open(folder / "labelled.csv", "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        for row in (["row", *columns, "label", "from"], *(row.values() for row in table)):
-            writer.writerow(in_cell(str(value)) for value in row)
+        for row in (table[0] if table else ["row", *columns, "label", "from"], *(row.values() for row in table)):
+            writer.writerow(in_cell(as_text(value)) for value in row)
     return [folder / "labelled.csv", exact]
 
 

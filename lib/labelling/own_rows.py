@@ -9,7 +9,7 @@ import numpy as np
 
 from lib.fields import StudyError
 from lib.labelling.classes import UNLABELLED, check_classes, class_names, classes_in, classes_of, settle
-from lib.labelling.tables import other_separator, read_table
+from lib.labelling.tables import as_text, other_separator, read_table
 from lib.protocol import digest
 from lib.provenance import ROOT
 
@@ -27,6 +27,7 @@ class OwnRows:
     numbers: list[int]  # places in the file; the first row is 1
     labels_N: np.ndarray  # class that the file gives, or UNLABELLED
     answers_N: np.ndarray  # class that a person would give, or UNLABELLED
+    others: list[dict]  # what other columns hold, as in the file
     notes: tuple[str, ...]  # what was left out or looks strange
 
     def __len__(self) -> int:
@@ -47,7 +48,8 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     taken for no label. Raises StudyError for anything that cannot be read.
     """
     path = Path(path)
-    table = read_table(path)
+    held = read_table(path)
+    table = [(number, {name: as_text(value) for name, value in row.items()}) for number, row in held.items()]
     text_column, second_text_column, label_column, answers = (
         (name or "").strip() for name in (text_column, second_text_column, label_column, answers)
     )
@@ -69,7 +71,9 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     numbers = [number for number, _ in kept]
     if (labels_N != UNLABELLED).all():
         left_out.append(f"no row is left to label: {label_column!r} has a label for each; for a trial, name it answers")
-    return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, (*left_out, *notes))
+    others = [name for name in found if name not in (*columns, *sources)]
+    more = [{name: held[number].get(name) for name in others} for number in numbers]
+    return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, more, (*left_out, *notes))
 
 
 def different(table, columns, label_column: str, path: Path) -> tuple[list[tuple[int, dict]], list[str]]:

@@ -14,8 +14,11 @@ LONGEST = 2**31 - 1  # characters of a field; a text is cut at max_length tokens
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
-def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
-    """(number, {column: text}) of each row. Raises StudyError."""
+def read_table(path: Path) -> dict[int, dict]:
+    """Number → {column: value} of each row, as the file has it: texts in a csv, what JSON has in a jsonl.
+
+    The first row is 1. Raises StudyError.
+    """
     readers = {".csv": read_csv, ".jsonl": read_jsonl}
     if path.suffix.lower() not in readers:
         raise StudyError(f"{path}: its name must end in {one_of(readers)}: give such a file")
@@ -30,13 +33,10 @@ def read_table(path: Path) -> list[tuple[int, dict[str, str]]]:
         raise StudyError(
             f"{path}: byte {content[error.start]:#04x} in line {line} is not UTF-8: save it as UTF-8"
         ) from error
-    rows = [
-        {name: SURROGATES.sub("\ufffd", value).strip() for name, value in row.items()}
-        for row in readers[path.suffix.lower()](text, path)
-    ]
+    rows = readers[path.suffix.lower()](text, path)
     if not rows:
         raise StudyError(f"{path} has no rows: give a file with a header and rows, or with a JSON object a line")
-    return list(enumerate(rows, 1))
+    return dict(enumerate(rows, 1))
 
 
 def column_names(header, path: Path) -> list[str]:
@@ -81,7 +81,7 @@ def other_separator(header: list[str]) -> str:
     return f"the header is one field, {header[0]!r}: separate fields by commas, not {found[0]}" if found else ""
 
 
-def read_jsonl(text: str, path: Path) -> list[dict[str, str]]:
+def read_jsonl(text: str, path: Path) -> list[dict]:
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -92,11 +92,12 @@ def read_jsonl(text: str, path: Path) -> list[dict[str, str]]:
             raise StudyError(f"{path}, line {number} is not JSON ({error}): write one object a line") from error
         if not isinstance(row, dict):
             raise StudyError(f"{path}, line {number} is not a JSON object: write one object a line")
-        values = (value if isinstance(value, str) else written(value) for value in row.values())
-        rows.append(dict(zip(column_names(row, path), values, strict=True)))
+        rows.append(dict(zip(column_names(row, path), row.values(), strict=True)))
     return rows
 
 
-def written(value) -> str:
-    """What is not a text in a jsonl file: nothing, a number that names a class, or a list."""
-    return "" if value is None or value != value else json.dumps(value, ensure_ascii=False)  # NaN is not itself
+def as_text(value) -> str:
+    """A value without blanks around it: nothing as "", a number that names a class or a list as JSON writes it."""
+    if not isinstance(value, str):
+        value = "" if value is None or value != value else json.dumps(value, ensure_ascii=False)  # NaN is not itself
+    return SURROGATES.sub("\ufffd", value).strip()
