@@ -397,6 +397,15 @@ def test_enough_labels_of_the_file_are_trained_on_before_the_first_question(tmp_
     assert isinstance(session.said.batches[1]["kappa"], float)
 
 
+def test_predictions_left_by_another_journal_are_not_those_of_a_model_before(begun):
+    session = begun()
+    session.answer_from_column(1)
+    left = {"batch": 0, "predictions": dict.fromkeys(session.rows.keys, "positive")}
+    (session.folder / "predictions.json").write_text(json.dumps(left), "utf-8")
+    session.next_batch()
+    assert session.said.batches[1]["kappa"] is None
+
+
 # ---- how good, and when to stop
 
 

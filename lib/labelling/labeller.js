@@ -102,7 +102,7 @@ function render({ model, el }) {
     skip.disabled = !idle || shown.row === null;
     undo.disabled = !idle || !shown.last;
     last.textContent = shown.last && `last: ${shown.last}`;
-    message.textContent = shown.busy || (shown.row === null ? "All rows have an answer." : "");
+    message.textContent = shown.busy || (shown.row === null && !shown.error ? "All rows have an answer." : "");
     message.classList.toggle("labeller-busy", !idle);
     error.textContent = shown.error;
     agreement.textContent = shown.agreement;

@@ -202,7 +202,8 @@ class Labelling:
         scratch = path.with_suffix(".tmp")
         scratch.write_text(json.dumps({"batch": number, "predictions": predictions}), "utf-8")
         os.replace(scratch, path)
-        if last is None or last["batch"] != number - 1:
+        before = self.said.batches[-1]["predicted"] if number else [None]
+        if last is None or last["batch"] != number - 1 or None in before:  # no model chose the batch before
             return None
         both = [key for key in predictions if key in last["predictions"]]
         return kappa([predictions[key] for key in both], [last["predictions"][key] for key in both])
