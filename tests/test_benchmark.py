@@ -26,7 +26,6 @@ QUICK = (
     "precision",
     "pool_4000",
     "pool_20000",
-    "sweep",
 )
 
 

@@ -56,6 +56,7 @@ def rounds(tasks=("mnli", "reviews"), strategies=("bald", "random"), seeds=3, si
     rows = [
         {"task": task, "strategy": strategy, "frozen": frozen, "seed": seed, "labelled": size}
         | {"accuracy": rng.random(), "class_counts": [1, 2, 3] if task == "mnli" else [4, 5]}
+        | {"majority": 0.35 if task == "mnli" else 0.52}
         for task in tasks
         for strategy, frozen in zip(strategies, (0, -2), strict=False)
         for seed in range(seeds)
@@ -70,11 +71,11 @@ def curve_of(ax, x_values) -> dict:
     return {to_rgb(line.get_color()): np.asarray(line.get_ydata(), float) for line in lines}
 
 
-def bars_of(container) -> np.ndarray:
-    """x, y, low and high of an errorbar, a row a point. Bars that are not there are nan."""
+def bars_of(container, axis: int = 1) -> np.ndarray:
+    """x, y, low and high (along `axis`) of an errorbar, a row a point. Bars that are not there are nan."""
     line, _, bars = container.lines
     segments = bars[0].get_segments() if bars else [[]] * len(line.get_xdata())
-    ends = np.array([segment[:, 1] if len(segment) else [np.nan] * 2 for segment in segments])
+    ends = np.array([segment[:, axis] if len(segment) else [np.nan] * 2 for segment in segments])
     return np.column_stack([line.get_xdata(), line.get_ydata(), ends])
 
 
@@ -99,7 +100,7 @@ def test_png_svg_and_csv_carry_the_runs_and_the_commit(tmp_path, monkeypatch):
     assert json.loads(source.text) == expected
     header, columns, *_ = (tmp_path / "new" / "values.csv").read_text("utf-8").splitlines()
     assert json.loads(header.removeprefix("# ")) == expected
-    assert columns == "task,strategy,frozen,seed,labelled,accuracy,class_counts"
+    assert columns == "task,strategy,frozen,seed,labelled,accuracy,class_counts,majority"
     first = (tmp_path / "new" / "values.md").read_text("utf-8").splitlines()[0]
     assert json.loads(re.fullmatch("<!-- (.*) -->", first)[1]) == expected
 
@@ -256,7 +257,7 @@ def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
     table = rounds()
     figure = figures.learning_curves(table, by=by)
     assert [ax.get_title() for ax in figure.axes] == ["MNLI", "reviews"]
-    for ax, task, chance in zip(figure.axes, ("mnli", "reviews"), (1 / 3, 1 / 2), strict=True):
+    for ax, task, chance in zip(figure.axes, ("mnli", "reviews"), (0.35, 0.52), strict=True):
         some = table[table["task"] == task].groupby([by, "labelled"], sort=False)["accuracy"]
         means = [list(curve) for _, curve in some.mean().groupby(level=0, sort=False)]
         drawn = sorted(map(list, curve_of(ax, [10, 30, 100]).values()))
@@ -264,7 +265,7 @@ def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
         intervals = {round(end, 9) for _, values in some for end in bootstrap_interval(values)}
         drawn = {round(y, 9) for band in ax.collections for path in band.get_paths() for y in path.vertices[:, 1]}
         assert intervals <= drawn
-        assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == [chance]
+        assert [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == ":"] == pytest.approx([chance])
         if by == "frozen":
             assert to_rgb(colours()["bald"]) in curve_of(ax, [10, 30, 100])
     names = ["BALD", "random"] if by == "strategy" else ["F = −2", "F = 0"]
@@ -524,3 +525,46 @@ def test_lengths_are_the_means_of_the_seeds_of_each_strategy():
     drawn = {line.get_label(): line.get_xydata().tolist() for line in ax.lines if len(line.get_xdata()) == 2}
     assert [[10, 1.4], [110, 1.1]] in [np.round(line, 6).tolist() for line in drawn.values()]
     assert [[10, 1.0], [110, 0.9]] in [np.round(line, 6).tolist() for line in drawn.values()]
+
+
+# ---- what it comes to
+
+
+def test_labels_needed_are_drawn_a_line_a_seed_with_open_markers_where_they_were_not_reached():
+    rows = [
+        ("sst2", "bald", 0, 0.8, 400, True),
+        ("sst2", "random", 0, 0.8, 900, True),
+        ("sst2", "bald", 1, 0.7, 1000, False),
+    ]
+    rows.append(("sst2", "random", 1, 0.7, 900, True))
+    needed = pd.DataFrame(rows, columns=["task", "strategy", "seed", "target", "labels", "reached"])
+    [ax] = figures.labels_needed(needed).axes
+    drawn = [tuple(point) for marks in ax.collections for point in marks.get_offsets()]
+    assert sorted(drawn) == [(400, 0), (900, 0), (900, 1), (1000, 1)]
+    marks = [marks for marks in ax.collections if len(marks.get_offsets())]
+    empty = [
+        tuple(point)
+        for some in marks
+        for point, face in zip(some.get_offsets(), some.get_facecolors(), strict=True)
+        if same_color(face, "white")
+    ]
+    assert empty == [(1000, 1)]
+    assert "0.75" in ax.get_title()
+
+
+def test_the_forest_has_a_panel_a_claim_and_a_line_a_task_with_interval_verdict_and_the_papers_number():
+    columns = ["claim", "task", "measured", "paper", "ours", "low", "high", "verdict"]
+    rows = [
+        ("BALD beats random", "sst2", "difference of accuracies", 0.03, 0.02, 0.01, 0.03, "supported"),
+        ("BALD beats random", "trec", "difference of accuracies", np.nan, -0.04, -0.06, -0.01, "not supported"),
+        ("one pass saves time", "sst2", "ratio of times", np.nan, 20.0, 18.0, 22.0, "supported"),
+        ("nothing known", "sst2", "difference of accuracies", np.nan, np.nan, np.nan, np.nan, "no runs"),
+    ]
+    figure = figures.forest(pd.DataFrame(rows, columns=columns))
+    drawn = [ax for ax in figure.axes if ax.axison]
+    assert [ax.get_title(loc="left") for ax in drawn] == ["BALD beats random", "one pass saves time"]
+    assert [line.get_xdata()[0] for line in (ax.lines[0] for ax in drawn)] == [0, 1]  # no difference; a ratio of one
+    both = np.vstack([bars_of(container, axis=0) for container in drawn[0].containers])
+    assert both == pytest.approx(np.array([[0.02, 0, 0.01, 0.03], [-0.04, 1, -0.06, -0.01]]))
+    assert [line.get_xdata()[0] for line in drawn[0].lines if line.get_marker() == "x"] == [0.03]
+    assert len({container.lines[0].get_marker() for container in drawn[0].containers}) == 2

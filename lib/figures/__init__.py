@@ -5,6 +5,7 @@ from lib.figures.files import markdown, output_folder, save_figure
 from lib.figures.layers import architecture, layer_differences, parameter_change
 from lib.figures.looks import style
 from lib.figures.notebook import Later, show_index, show_limits, show_protocol, show_reading, show_table, versions
+from lib.figures.payoff import forest, labels_needed
 from lib.figures.picks import class_counts, lengths, overlap
 from lib.figures.questions import reliability, risk_coverage, settings, shared_picks
 
@@ -14,6 +15,8 @@ __all__ = [
     "class_counts",
     "data_size",
     "differences",
+    "forest",
+    "labels_needed",
     "layer_differences",
     "learning_curves",
     "lengths",

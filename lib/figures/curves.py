@@ -9,19 +9,23 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.figures.looks import BLUE, apart, bars, colours, dashes, label, log_ticks, of_rows, panels, shared_legend
 from lib.statistics import bootstrap_interval
+from lib.worth import baseline_curves
 
 
 @of_rows
 def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
     """Accuracy against x, the rows of S_x; left all sizes, right those up to `share` of the largest (Figure 2).
 
-    rounds: columns labelled, accuracy, task. Mean and 95 % bootstrap interval over runs, a colour a task.
+    rounds: columns labelled, accuracy, task, and `baseline` where thin lines should show it. Mean and 95 % bootstrap
+    interval over runs, a colour a task.
     """
     figure, axes = panels(2, width=4.6)
     looks = {"errorbar": bootstrap_interval, "markers": True}
     for ax, limit, title in zip(axes, (1.0, share), ("all sizes", f"up to {share:.0%} of the rows"), strict=True):
         some = rounds[rounds["labelled"] <= limit * rounds.groupby(panel)["labelled"].transform("max")]
         sns.lineplot(some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, **looks)
+        colour_of = dict(zip(some[panel].unique(), sns.color_palette("colorblind"), strict=False))
+        _thin_baselines(ax, baseline_curves(some), panel, colour_of)
         ax.set(title=title, xlabel="training rows x", ylabel="accuracy")
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # no half rows
     shared_legend(figure, axes)
@@ -44,7 +48,8 @@ def spread(table: pd.DataFrame, panel: str = "task"):
 def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "task"):
     """Accuracy against |T|, one panel a task: mean and 95 % bootstrap interval over runs (Figures 3 and 5).
 
-    rounds: columns labelled, accuracy, class_counts, `by`, `panel`, a row for each round of each run. Dotted: 1 / C.
+    rounds: columns labelled, accuracy, majority, `by`, `panel`, a row for each round of each run; with a column
+    `baseline`, thin lines without markers are its mean. Dotted: guessing the most frequent class.
     """
     figure, axes = panels(rounds[panel].nunique())
     looks = {"palette": colours(), "dashes": dashes()} if by == "strategy" else _looks_of_levels(rounds[by])
@@ -54,10 +59,21 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
         for band in ax.collections:  # so light, and with an edge, that three of them can be told apart
             colour = band.get_facecolor()[0][:3]
             band.set(alpha=None, facecolor=(*colour, 0.12), edgecolor=(*colour, 0.8), linewidth=0.8)
-        ax.axhline(1 / len(some["class_counts"].iloc[0]), color="0.5", linestyle=":", label="chance")
+        if by == "strategy":
+            _thin_baselines(ax, baseline_curves(some), by, colours())
+        ax.axhline(some["majority"].mean(), color="0.5", linestyle=":", label="chance")
         ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy")
     shared_legend(figure, axes, prefix="" if by == "strategy" else f"{label(by)} = ")
     return figure
+
+
+def _thin_baselines(ax, curves: pd.DataFrame, by: str, colour_of: dict) -> None:
+    """The baseline trained on the rows of each level's runs: a thin line of its colour, named once in the legend."""
+    for place, (level, some) in enumerate(curves.groupby(by, sort=False)):
+        means = some.groupby("labelled")["accuracy"].mean()
+        if len(means) > 1:
+            text = "logistic regression on the same rows (thin)" if place == 0 else None
+            ax.plot(means.index, means, color=colour_of[level], linewidth=0.9, label=text)
 
 
 def _looks_of_levels(levels) -> dict:

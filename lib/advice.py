@@ -1,0 +1,175 @@
+"""What is learnt, for somebody who has to decide about labelling: plain sentences, each made from a table.
+
+Numbers stand in the tables of the notebooks; a sentence has the one that matters.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from lib import results, statistics, worth
+from lib.fields import named
+from lib.protocol import Profile
+from lib.wording import NOTHING
+
+RANDOMS = "random's labels"
+WITHIN = 0.01  # of accuracy: less does not matter
+
+
+def listed(parts: list[str]) -> str:
+    """'a, b and c'"""
+    *head, last = parts
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def number(value: float, digits: int = 3) -> str:
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
+def sides(differences: pd.DataFrame, name: str = "task") -> dict[str, list[str]]:
+    """better, worse, alike (the interval within ± WITHIN) or unclear → the levels of a table of paired differences."""
+    found = {"better": [], "worse": [], "alike": [], "unclear": []}
+    for row in differences.to_dict("records"):
+        if row["low"] >= -WITHIN and row["high"] <= WITHIN:
+            side = "alike"
+        elif row["low"] > 0 or row["high"] < 0:
+            side = "better" if row["low"] > 0 else "worse"
+        else:
+            side = "unclear"
+        found[side].append(f"{named(row[name])} ({_with_interval(row)})")
+    return found
+
+
+def _with_interval(row: dict) -> str:
+    if pd.isna(row["low"]):
+        return f"{number(row['mean'])}, one run"
+    return f"{number(row['mean'])}, interval {number(row['low'])} to {number(row['high'])}"
+
+
+def say_sides(differences: pd.DataFrame, verbs: dict[str, str]) -> str:
+    """One clause for each side that has tasks: verbs: side → words before the tasks."""
+    found = sides(differences)
+    return "; ".join(f"{verbs[side]} {listed(tasks)}" for side, tasks in found.items() if tasks)
+
+
+def say_area(differences: pd.DataFrame) -> str:
+    """Does asking the model pay? differences: of the area under the curve from random's, by task and strategy."""
+    if not len(differences):
+        return NOTHING
+    parts = []
+    for strategy, some in differences.groupby("strategy", sort=False):
+        name = named(strategy)
+        verbs = {
+            "better": f"{name} is better than random on",
+            "worse": f"{name} is worse than random on",
+            "alike": f"{name} makes no difference on",
+            "unclear": f"these runs cannot tell {name} from random on",
+        }
+        parts.append(say_sides(some, verbs))
+    said = ". ".join(f"{part[0].upper()}{part[1:]}" for part in parts)
+    fewest, most = differences["runs"].min(), differences["runs"].max()
+    seeds = "one seed" if most == 1 else f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
+    what = "the mean accuracy over all sizes of T minus random's"
+    return f"{said}. In brackets: {what}, and its 95 % interval over {seeds}."
+
+
+def say_saved(saved: pd.DataFrame) -> str:
+    """How many labels each strategy needs until it is as good as random is at the end, and random itself."""
+    if not len(saved):
+        return NOTHING
+    parts = []
+    for strategy, some in saved.groupby("strategy", sort=False):
+        needs = [
+            f"{row['labels']:.0f} labels on {named(row['task'])} where random needs {row[RANDOMS]:.0f} ({_saving(row)})"
+            for row in some.to_dict("records")
+        ]
+        parts.append(f"{named(strategy)} needs {'; '.join(needs)}")
+    return f"To be as accurate as random is in the end, {'. '.join(parts)}."
+
+
+def _saving(row: dict) -> str:
+    count = abs(round(row["saved"]))
+    word = "saved" if row["saved"] >= 0 else "more"
+    if pd.isna(row["low"]):
+        return f"{count} {word}, one run"
+    if row["low"] <= 0 <= row["high"]:
+        return (
+            f"{count} {word}, but anything from {number(row['low'], 0)} to {number(row['high'], 0)} saved is possible"
+        )
+    return f"{count} {word}, 95 % interval of the saving {number(row['low'], 0)} to {number(row['high'], 0)}"
+
+
+def say_first_batch(differences: pd.DataFrame) -> str:
+    """What BALD's first batch does, chosen after ten labels: accuracy minus random's there, a row a task."""
+    if not len(differences):
+        return NOTHING
+    size = differences["labelled"].min()
+    first = differences[differences["labelled"] == size]
+    worst = first.loc[first["mean"].idxmin()]
+    others = first.drop(worst.name)
+    said = (
+        f"The first batch is the risk, for a model that has seen a handful of labels chooses it: with {size} labels "
+        f"BALD's accuracy differs from random's by {_with_interval(worst.to_dict())} on {named(worst['task'])}"
+    )
+    if worst["high"] >= 0:
+        said = (
+            f"The first batch, which a model chooses that has seen a handful of labels, shows no clear loss: with "
+            f"{size} labels BALD's accuracy differs from random's by {number(worst['mean'])} on {named(worst['task'])}"
+        )
+    rest = [f"{number(row['mean'])} on {named(row['task'])}" for row in others.to_dict("records")]
+    return f"{said}{f', and {listed(rest)}' if rest else ''}."
+
+
+def say_baseline(differences: pd.DataFrame) -> str:
+    """Is fine-tuning worth it? Fine-tuning minus logistic regression on random rows: columns task, labelled, mean, …"""
+    if not len(differences):
+        return NOTHING
+    sizes = sorted(differences["labelled"].unique())
+    few, many = sizes[min(1, len(sizes) - 1)], sizes[-1]
+    verbs = {
+        "better": "fine-tuning is ahead on",
+        "worse": "it is behind on",
+        "alike": "it makes no difference on",
+        "unclear": "these runs cannot tell on",
+    }
+    parts = [
+        f"with {size} random labels {say_sides(differences[differences['labelled'] == size], verbs)}"
+        for size in dict.fromkeys((few, many))
+    ]
+    return f"Against logistic regression on the frozen encoder, {'; '.join(parts)}."
+
+
+def say_freezing(differences: pd.DataFrame) -> str:
+    """Does it harm to freeze layers? BALD's area with F minus without, columns task, frozen, mean, low, high."""
+    if not len(differences):
+        return NOTHING
+    parts = []
+    for task, some in differences.groupby("task", sort=False):
+        found = sides(some.assign(F=[f"F = {F}".replace("-", "−") for F in some["frozen"]]), "F")
+        said = {"better": "raises it with", "worse": "lowers it with", "alike": "leaves it as it is with"}
+        said |= {"unclear": "is unclear with"}
+        clauses = [f"{said[side]} {listed(levels)}" for side, levels in found.items() if levels]
+        parts.append(f"on {named(task)} {', '.join(clauses)}")
+    return f"Freezing layers, which saves computing, changes the mean accuracy so: {'; '.join(parts)}."
+
+
+def learnt(study: Profile, *, tasks="", runs=0, store="", **changes) -> list[str]:
+    """The sentences above, from the runs of a profile that are in the store; none for what it does not have."""
+    store = Path(store or results.STORE)
+
+    def rounds_of(**settings) -> pd.DataFrame:
+        asked = study.grid(tasks=tasks, runs=runs, **settings, **changes)
+        return results.load("rounds", [protocol for protocol in asked if results.Run(protocol, store).done], store)
+
+    rounds, freezing = rounds_of(strategies="bald,random"), rounds_of(frozen=study.frozen)
+    areas = statistics.area_under_curve(rounds, ["task", "strategy", "seed"])
+    by_size = statistics.paired_difference(rounds, "accuracy", "strategy", "random", ["task", "labelled"])
+    frozen_areas = statistics.area_under_curve(freezing, ["task", "frozen", "seed"])
+    sentences = [
+        say_area(statistics.paired_difference(areas, "area", "strategy", "random", ["task"])),
+        say_saved(worth.labels_saved(worth.labels_needed(rounds))),
+        say_first_batch(by_size[by_size["labelled"] > by_size["labelled"].min()]),
+        say_baseline(worth.against_baseline(rounds[rounds["strategy"] == "random"], ["task", "labelled"])),
+        say_freezing(statistics.paired_difference(frozen_areas, "area", "frozen", 0, ["task"])),
+    ]
+    return [sentence for sentence in sentences if sentence != NOTHING]
