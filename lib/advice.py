@@ -10,20 +10,10 @@ import pandas as pd
 from lib import results, statistics, worth
 from lib.fields import named
 from lib.protocol import Profile
-from lib.wording import NOTHING
+from lib.wording import NOTHING, listed, number, with_interval
 
 RANDOMS = "random's labels"
 WITHIN = 0.01  # of accuracy: less does not matter
-
-
-def listed(parts: list[str]) -> str:
-    """'a, b and c'"""
-    *head, last = parts
-    return f"{', '.join(head)} and {last}" if head else last
-
-
-def number(value: float, digits: int = 3) -> str:
-    return f"{value:+.{digits}f}".replace("-", "−")
 
 
 def sides(differences: pd.DataFrame, name: str = "task") -> dict[str, list[str]]:
@@ -36,14 +26,8 @@ def sides(differences: pd.DataFrame, name: str = "task") -> dict[str, list[str]]
             side = "better" if row["low"] > 0 else "worse"
         else:
             side = "unclear"
-        found[side].append(f"{named(row[name])} ({_with_interval(row)})")
+        found[side].append(f"{named(row[name])} ({with_interval(row)})")
     return found
-
-
-def _with_interval(row: dict) -> str:
-    if pd.isna(row["low"]):
-        return f"{number(row['mean'])}, one run"
-    return f"{number(row['mean'])}, interval {number(row['low'])} to {number(row['high'])}"
 
 
 def say_sides(differences: pd.DataFrame, verbs: dict[str, str]) -> str:
@@ -109,7 +93,7 @@ def say_first_batch(differences: pd.DataFrame) -> str:
     others = first.drop(worst.name)
     said = (
         f"The first batch is the risk, for a model that has seen a handful of labels chooses it: with {size} labels "
-        f"BALD's accuracy differs from random's by {_with_interval(worst.to_dict())} on {named(worst['task'])}"
+        f"BALD's accuracy differs from random's by {with_interval(worst.to_dict())} on {named(worst['task'])}"
     )
     if worst["high"] >= 0:
         said = (
@@ -118,6 +102,40 @@ def say_first_batch(differences: pd.DataFrame) -> str:
         )
     rest = [f"{number(row['mean'])} on {named(row['task'])}" for row in others.to_dict("records")]
     return f"{said}{f', and {listed(rest)}' if rest else ''}."
+
+
+def say_rare_classes(differences: pd.DataFrame, rounds: pd.DataFrame) -> str:
+    """Macro-F1 of BALD minus random at the last size of T, and how much of the pool's rarest class T holds there.
+
+    differences: columns task, labelled, mean, low, high; rounds: as lib.results.load gives them.
+    """
+    if not len(differences):
+        return NOTHING
+    last = differences[differences["labelled"] == differences["labelled"].max()]
+    verbs = {"better": "BALD's is above random's on", "worse": "BALD's is below random's on"}
+    verbs |= {"alike": "it is the same on", "unclear": "these runs cannot tell on"}
+    said = f"Macro-F1, in which a rare class counts as much as a frequent one: {say_sides(last, verbs)}."
+    held = [
+        f"{counts['bald']:.0f} rows where random has {counts['random']:.0f} on {named(task)}"
+        for task, counts in rarest(rounds).items()
+    ]
+    return f"{said} Of the pool's rarest class BALD has labelled {listed(held)}." if held else said
+
+
+def rarest(rounds: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """task → strategy → rows in T, at its last size, of the class that the pool has fewest of: means over seeds.
+
+    Tasks are left out whose rarest class is not rare: at least half of an equal share.
+    """
+    found = {}
+    for task, some in rounds.groupby("task", sort=False) if "pool_counts" in rounds else ():
+        pool = next((counts for counts in some["pool_counts"] if counts is not None and len(counts)), None)
+        if pool is None or min(pool) * len(pool) >= sum(pool) / 2 or not {"bald", "random"} <= set(some["strategy"]):
+            continue
+        last = some[some["labelled"] == some["labelled"].max()]
+        rare = last["class_counts"].str[min(range(len(pool)), key=pool.__getitem__)]
+        found[task] = rare.groupby(last["strategy"]).mean().to_dict()
+    return found
 
 
 def say_baseline(differences: pd.DataFrame) -> str:

@@ -32,8 +32,8 @@ def test_each_interval_has_one_side(low, high, side):
 
 def test_a_strategy_that_helps_on_one_task_and_harms_on_another_is_said_in_one_sentence():
     said = advice.say_area(differences(("sst2", 0.023, 0.008, 0.039), ("trec", -0.037, -0.063, -0.011)))
-    assert "better than random on SST-2 (+0.023, interval +0.008 to +0.039)" in said
-    assert "worse than random on TREC (−0.037, interval −0.063 to −0.011)" in said
+    assert "better than random on SST-2 (+0.023, 95 % interval +0.008 to +0.039)" in said
+    assert "worse than random on TREC (−0.037, 95 % interval −0.063 to −0.011)" in said
     assert "over 5 seeds" in said
 
 
@@ -68,6 +68,33 @@ def test_the_baseline_is_compared_at_few_labels_and_at_the_last_size():
     said = advice.say_baseline(pd.concat([few.assign(labelled=10), few, many]))
     assert "with 110 random labels fine-tuning is ahead on TREC" in said
     assert "with 910 random labels it makes no difference on TREC" in said
+
+
+def test_a_rare_class_is_counted_where_there_is_one():
+    counts = {("bald", 0): [5, 60], ("bald", 1): [7, 60], ("random", 0): [15, 60], ("random", 1): [17, 60]}
+    rows = [
+        {
+            "task": task,
+            "strategy": strategy,
+            "seed": seed,
+            "labelled": size,
+            "class_counts": held if size == 910 else [0, 10],
+        }
+        | {"pool_counts": [80, 5000] if task == "trec" else [2400, 2600]}
+        for task in ("trec", "sst2")
+        for (strategy, seed), held in counts.items()
+        for size in (10, 910)
+    ]
+    rounds = pd.DataFrame(rows)
+    assert advice.rarest(rounds) == {"trec": {"bald": 6, "random": 16}}
+    few = differences(("trec", 0.3, 0.2, 0.4))
+    last = differences(("trec", -0.135, -0.162, -0.108), ("sst2", 0.03, -0.001, 0.061)).assign(labelled=910)
+    said = advice.say_rare_classes(pd.concat([few, last]), rounds)
+    assert "BALD's is below random's on TREC (−0.135, 95 % interval −0.162 to −0.108)" in said
+    assert "these runs cannot tell on SST-2" in said
+    assert "6 rows where random has 16 on TREC" in said
+    assert "+0.300" not in said
+    assert advice.rarest(rounds.drop(columns="pool_counts")) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Verdicts follow the runs: every claim can be supported, not supported and inconclusive."""
 
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -228,6 +229,12 @@ def test_the_ledger_is_made_from_the_store_and_says_what_is_missing(tiny_protoco
     assert ledger.loc["freezing a quarter of the layers beats freezing none", "paper"] == pytest.approx(-0.015)
     assert ledger.loc["BALD skews the classes", "paper"] == 25 - 9
     assert len(claims.runs_of(study, store=tmp_path, **asked)) == 4
+    seconds = [sum(json.loads(file.read_text()).values()) for file in tmp_path.glob("*/round-*/timings.json")]
+    open_ = ledger[ledger["core-hours"].notna()]
+    assert len(open_)
+    assert set(open_["verdict"]) == {"inconclusive"}
+    expected = (open_["seeds needed"].astype(int) - 2) * sum(seconds) / 2 / 3600
+    assert open_["core-hours"].to_numpy() == pytest.approx(expected.to_numpy())
 
 
 def test_equal_counts_have_the_interval_of_rounding_to_whole_rows():

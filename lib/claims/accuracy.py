@@ -44,6 +44,7 @@ CLAIMS = (
         "rate of the accuracy for a hundred rows: first tenth − rest",
         MORE,
         accuracy=True,
+        rests_on="data_sizes",
     ),
     Claim(
         "more data lowers the spread between runs",
@@ -54,6 +55,7 @@ CLAIMS = (
         test=FISHER,
         scale="ratio",
         accuracy=True,
+        rests_on="data_sizes",
     ),
     Claim(
         "BALD beats random over all sizes of T",

@@ -36,6 +36,7 @@ class Claim:
     scale: str = "difference"  # a key of SHOWN
     accuracy: bool = False  # one of the tests of accuracies, over which Holm's correction is taken
     labels: tuple[str, ...] = ()  # classes that the task must have
+    rests_on: str = "main"  # the runs: a property of Evidence that gives their protocols
     paper: Callable = lambda task: None  # the paper's own number for the quantity, where a table has it
 
 

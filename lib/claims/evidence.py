@@ -10,6 +10,8 @@ from lib import qualitative, results
 from lib.protocol import Profile, Protocol
 from lib.tasks import TASKS, Texts, training_rows
 
+DECODERS = ("BALD", "linear decoder")  # settings of notebook 06
+
 
 class NoRuns(Exception):
     """The store does not have what a claim rests on."""
@@ -37,8 +39,24 @@ class Evidence:
         return self.study.grid(tasks=(self.task,), runs=self.runs, **settings, **self.changes)
 
     @cached_property
+    def data_sizes(self) -> list[Protocol]:
+        return self.study.data_sizes(training_rows(self.main), runs=self.runs, **self.changes)
+
+    @cached_property
+    def frozen(self) -> list[Protocol]:
+        return self.grid(frozen=self.study.frozen)
+
+    @cached_property
+    def decoders(self) -> list[Protocol]:
+        return [protocol for name in DECODERS for protocol in self.settings[name]]
+
+    @cached_property
+    def settings(self) -> dict[str, list[Protocol]]:
+        return self.study.open_questions(tasks=(self.task,), runs=self.runs, **self.changes)
+
+    @cached_property
     def sizes(self) -> pd.DataFrame:
-        return self.load("rounds", self.study.data_sizes(training_rows(self.main), runs=self.runs, **self.changes))
+        return self.load("rounds", self.data_sizes)
 
     @cached_property
     def main(self) -> list[Protocol]:
@@ -50,7 +68,7 @@ class Evidence:
 
     @cached_property
     def freezing(self) -> pd.DataFrame:
-        return self.load("rounds", self.grid(frozen=self.study.frozen))
+        return self.load("rounds", self.frozen)
 
     @cached_property
     def layers(self) -> pd.DataFrame:
@@ -78,5 +96,10 @@ class Evidence:
 
     def question(self, table: str, *names: str) -> pd.DataFrame:
         """Rounds of settings of notebook 06, with the setting's name."""
-        settings = self.study.open_questions(tasks=(self.task,), runs=self.runs, **self.changes)
-        return pd.concat([self.load(table, settings[name]).assign(setting=name) for name in names])
+        return pd.concat([self.load(table, self.settings[name]).assign(setting=name) for name in names])
+
+    def hours_of_a_seed(self, rests_on: str) -> float:
+        """Core-hours that one seed took, on average, of the protocols that the property `rests_on` gives."""
+        timings = self.load("timings", getattr(self, rests_on))
+        seconds = timings[list(results.TABLES["timings"])].sum(axis=1).groupby(timings["seed"]).sum()
+        return seconds.mean() / 3600

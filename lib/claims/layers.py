@@ -97,6 +97,7 @@ CLAIMS = (
         MORE,
         ACCURACY,
         accuracy=True,
+        rests_on="frozen",
         paper=papers_freezing(1),
     ),
     Claim(
@@ -107,6 +108,7 @@ CLAIMS = (
         LESS,
         ACCURACY,
         accuracy=True,
+        rests_on="frozen",
         paper=papers_freezing(2),
     ),
     Claim(
@@ -118,6 +120,7 @@ CLAIMS = (
         test=f"{FISHER}, against each other F",
         scale="ratio",
         accuracy=True,
+        rests_on="frozen",
         paper=papers_difference(papers_widths),
     ),
     Claim(
@@ -128,6 +131,7 @@ CLAIMS = (
         SAME,
         ACCURACY,
         accuracy=True,
+        rests_on="frozen",
         paper=papers_difference(lambda t: t(1, "bald", 3) - t(1, "bald", -3)),
     ),
 )

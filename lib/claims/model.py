@@ -5,11 +5,11 @@ import numpy as np
 from lib import statistics
 from lib.claims.claim import ACCURACY, MORE, PERCENT, SAME, Claim, difference
 from lib.claims.estimates import Estimate, mean_of
-from lib.claims.evidence import Evidence
+from lib.claims.evidence import DECODERS, Evidence
 
 
 def decoders(evidence: Evidence) -> Estimate:
-    rounds = evidence.question("rounds", "BALD", "linear decoder")
+    rounds = evidence.question("rounds", *DECODERS)
     areas = statistics.area_under_curve(rounds, ["setting", "seed"])
     return difference(areas, "area", "setting", "BALD", "linear decoder")
 
@@ -36,6 +36,7 @@ CLAIMS = (
         MORE,
         ACCURACY,
         accuracy=True,
+        rests_on="decoders",
     ),
     Claim(
         "one encoder pass is enough: it saves time",

@@ -37,14 +37,24 @@ def judge(claim: Claim, evidence: Evidence) -> dict:
         "test": rule_of(claim, estimate),
         "p": estimate.p,
         "verdict": verdict,
-        "seeds needed": say_needed(claim, estimate) if verdict == "inconclusive" else "",
+        **(
+            needed(claim, estimate, evidence)
+            if verdict == "inconclusive"
+            else {"seeds needed": "", "core-hours": np.nan}
+        ),
     }
 
 
-def say_needed(claim: Claim, estimate: estimates.Estimate) -> str:
+def needed(claim: Claim, estimate: estimates.Estimate, evidence: Evidence) -> dict:
+    """With how many seeds there would be a verdict, and the core-hours of those that are not there yet."""
     if estimate.power is None:
-        return "unknown: one run, or none differ"
-    return str(estimates.seeds_needed(estimate, claim.margin) or "more than 1,000")
+        return {"seeds needed": "unknown: one run, or none differ", "core-hours": np.nan}
+    seeds = estimates.seeds_needed(estimate, claim.margin)
+    more = max(seeds - estimate.runs, 0) if seeds else np.nan
+    return {
+        "seeds needed": str(seeds or "more than 1,000"),
+        "core-hours": more * evidence.hours_of_a_seed(claim.rests_on),
+    }
 
 
 def rule_of(claim: Claim, estimate: estimates.Estimate) -> str:

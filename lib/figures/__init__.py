@@ -4,7 +4,7 @@ from lib.figures.curves import data_size, differences, learning_curves, spread
 from lib.figures.files import markdown, output_folder, save_figure
 from lib.figures.layers import architecture, layer_differences, parameter_change
 from lib.figures.looks import style
-from lib.figures.notebook import Later, show_index, show_limits, show_protocol, show_reading, show_table, versions
+from lib.figures.notebook import Later, say, show_index, show_limits, show_protocol, show_reading, show_table, versions
 from lib.figures.payoff import forest, labels_needed
 from lib.figures.picks import class_counts, lengths, overlap
 from lib.figures.questions import reliability, risk_coverage, settings, shared_picks
@@ -27,6 +27,7 @@ __all__ = [
     "reliability",
     "risk_coverage",
     "save_figure",
+    "say",
     "settings",
     "shared_picks",
     "show_index",

@@ -79,7 +79,10 @@ def _thin_baselines(ax, curves: pd.DataFrame, by: str, colour_of: dict) -> None:
 def _looks_of_levels(levels) -> dict:
     """F = 0 looks as BALD does in the other figures, which it is; no other level looks like random."""
     others = [level for level in sorted(set(levels)) if level != 0]
-    names = ["bald", *itertools.islice(itertools.cycle(("entropy", "variation_ratio", "margin")), len(others))]
+    names = [
+        "bald",
+        *itertools.islice(itertools.cycle(("entropy", "variation_ratio", "margin", "batchbald")), len(others)),
+    ]
     looks = dict(zip([0, *others], names, strict=True))
     return {
         "palette": {level: colours()[name] for level, name in looks.items()},

@@ -93,10 +93,17 @@ def bars(table):
 
 
 def shared_legend(figure, axes, prefix: str = "") -> None:
-    """One legend below all axes, where it hides no data. prefix: before each level, but not before words."""
-    handles, levels = axes[0].get_legend_handles_labels()
-    texts = [prefix + level.replace("-", "−") if level.lstrip("-").isdecimal() else label(level) for level in levels]
+    """One legend of all axes, below them, where it hides no data. prefix: before numbers, which are put in order."""
+    drawn = {name: handle for ax in axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
+    numbers = sorted((level for level in drawn if _is_number(level)), key=int) if prefix else []
+    levels = numbers + [level for level in drawn if level not in numbers]
+    handles = [drawn[name] for name in levels]
+    texts = [prefix + level.replace("-", "−") if _is_number(level) else label(level) for level in levels]
     for ax in axes:
         if ax.get_legend():
             ax.get_legend().remove()
     figure.legend(handles, texts, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(texts), frameon=False)
+
+
+def _is_number(level: str) -> bool:
+    return level.lstrip("-").isdecimal()

@@ -44,6 +44,12 @@ class Later:
             plt.close(content)
 
 
+def say(sentence: str) -> None:
+    """Show a sentence; nothing where there is nothing to tell, which the table above it has said."""
+    if sentence != NOTHING:
+        display(Markdown(sentence))
+
+
 def show_table(table: pd.DataFrame, name: str, folder: Path, runs, **look) -> None:
     """Save a table and show it, or a line if it is empty. look: `digits` and `best` of `markdown`."""
     if table.empty:
@@ -79,7 +85,8 @@ def show_reading(sentences: str, study: Profile, runs: pd.DataFrame) -> None:
 
 def show_limits(sentences: str, limits) -> None:
     lines = [f"- {limit}" for limit in limits]
-    display(Markdown("\n".join([sentences, *(["", "**Limits.**", "", *lines] if lines else [])])))
+    parts = [sentences, "\n".join(["**Limits.**", "", *lines]) if lines else ""]
+    display(Markdown("\n\n".join(part for part in parts if part)))
 
 
 def versions() -> None:

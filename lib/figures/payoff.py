@@ -6,6 +6,7 @@ import textwrap
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from lib.figures.looks import BLUE, GREY, ORANGE, colours, label, of_rows, panels, shared_legend
 
@@ -79,6 +80,7 @@ def _claim(ax, claim: str, some: pd.DataFrame) -> None:
     ax.set_yticks(range(len(some)), [label(task) for task in some["task"]])
     ax.set_ylim(len(some) - 0.5, -0.5)
     ax.margins(x=0.12)
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_title("\n".join(textwrap.wrap(claim, 44)), fontsize="small", loc="left")
     ax.set_xlabel("\n".join(textwrap.wrap(some["measured"].iloc[0], 56)), fontsize="x-small")
     ax.tick_params(labelsize="x-small")
