@@ -10,7 +10,7 @@ import pandas as pd
 from lib import results, statistics, worth
 from lib.fields import named
 from lib.protocol import Profile
-from lib.wording import NOTHING, listed, number, with_interval
+from lib.wording import NOTHING, is_clear, listed, number, with_interval
 
 RANDOMS = "random's labels"
 WITHIN = 0.01  # of accuracy: less does not matter
@@ -26,7 +26,7 @@ def sides(differences: pd.DataFrame, name: str = "task") -> dict[str, list[str]]
             side = "better" if row["low"] > 0 else "worse"
         else:
             side = "unclear"
-        found[side].append(f"{named(row[name])} ({with_interval(row)})")
+        found[side].append(f"{named(row[name])} ({number(row['mean'])})")
     return found
 
 
@@ -40,21 +40,16 @@ def say_area(differences: pd.DataFrame) -> str:
     """Does asking the model pay? differences: of the area under the curve from random's, by task and strategy."""
     if not len(differences):
         return NOTHING
-    parts = []
+    verbs = {"better": "is better than random on", "worse": "is worse than random on"}
+    verbs |= {"alike": "makes no difference on", "unclear": "cannot be told from random on"}
+    said = []
     for strategy, some in differences.groupby("strategy", sort=False):
-        name = named(strategy)
-        verbs = {
-            "better": f"{name} is better than random on",
-            "worse": f"{name} is worse than random on",
-            "alike": f"{name} makes no difference on",
-            "unclear": f"these runs cannot tell {name} from random on",
-        }
-        parts.append(say_sides(some, verbs))
-    said = ". ".join(f"{part[0].upper()}{part[1:]}" for part in parts)
+        clauses = [f"{verbs[side]} {listed(tasks)}" for side, tasks in sides(some).items() if tasks]
+        said.append(f"{named(strategy)} {listed(clauses)}.")
     fewest, most = differences["runs"].min(), differences["runs"].max()
     seeds = "one seed" if most == 1 else f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
     what = "the mean accuracy over all sizes of T minus random's"
-    return f"{said}. In brackets: {what}, and its 95 % interval over {seeds}."
+    return f"{' '.join(said)} (In brackets {what}, over {seeds}; better or worse: its 95 % interval excludes zero.)"
 
 
 def say_saved(saved: pd.DataFrame) -> str:
@@ -64,23 +59,17 @@ def say_saved(saved: pd.DataFrame) -> str:
     parts = []
     for strategy, some in saved.groupby("strategy", sort=False):
         needs = [
-            f"{row['labels']:.0f} labels on {named(row['task'])} where random needs {row[RANDOMS]:.0f} ({_saving(row)})"
+            f"{row['labels']:.0f} labels instead of {row[RANDOMS]:.0f} on {named(row['task'])}{_doubt(row)}"
             for row in some.to_dict("records")
         ]
-        parts.append(f"{named(strategy)} needs {'; '.join(needs)}")
-    return f"To be as accurate as random is in the end, {'. '.join(parts)}."
+        parts.append(f"{named(strategy)} needs {listed(needs)}")
+    return f"To be as accurate as random is in the end, {'; '.join(parts)}."
 
 
-def _saving(row: dict) -> str:
-    count = abs(round(row["saved"]))
-    word = "saved" if row["saved"] >= 0 else "more"
+def _doubt(row: dict) -> str:
     if pd.isna(row["low"]):
-        return f"{count} {word}, one run"
-    if row["low"] <= 0 <= row["high"]:
-        return (
-            f"{count} {word}, but anything from {number(row['low'], 0)} to {number(row['high'], 0)} saved is possible"
-        )
-    return f"{count} {word}, 95 % interval of the saving {number(row['low'], 0)} to {number(row['high'], 0)}"
+        return " (one run)"
+    return " (which chance alone can give)" if row["low"] <= 0 <= row["high"] else ""
 
 
 def say_first_batch(differences: pd.DataFrame) -> str:
@@ -161,25 +150,25 @@ def say_freezing(differences: pd.DataFrame) -> str:
     """Does it harm to freeze layers? BALD's area with F minus without, columns task, frozen, mean, low, high."""
     if not len(differences):
         return NOTHING
-    parts = []
-    for task, some in differences.groupby("task", sort=False):
-        found = sides(some.assign(F=[f"F = {F}".replace("-", "−") for F in some["frozen"]]), "F")
-        said = {"better": "raises it with", "worse": "lowers it with", "alike": "leaves it as it is with"}
-        said |= {"unclear": "is unclear with"}
-        clauses = [f"{said[side]} {listed(levels)}" for side, levels in found.items() if levels]
-        parts.append(f"on {named(task)} {', '.join(clauses)}")
-    return f"Freezing layers, which saves computing, changes the mean accuracy so: {'; '.join(parts)}."
+    low, high = number(differences["mean"].min()), number(differences["mean"].max())
+    said = f"Freezing layers, which saves computing, changes BALD's mean accuracy by {low} to {high}"
+    clear = [
+        f"F = {row['frozen']} on {named(row['task'])} ({number(row['mean'])})".replace("= -", "= −")
+        for _, row in differences[is_clear(differences)].iterrows()
+    ]
+    return f"{said}; clear is only {listed(clear)}." if clear else f"{said}; none of these differences is clear."
 
 
 def learnt(study: Profile, *, tasks="", runs=0, store="", **changes) -> list[str]:
     """The sentences above, from the runs of a profile that are in the store; none for what it does not have."""
     store = Path(store or results.STORE)
 
-    def rounds_of(**settings) -> pd.DataFrame:
+    def load(table: str, **settings) -> pd.DataFrame:
         asked = study.grid(tasks=tasks, runs=runs, **settings, **changes)
-        return results.load("rounds", [protocol for protocol in asked if results.Run(protocol, store).done], store)
+        return results.load(table, [protocol for protocol in asked if results.Run(protocol, store).done], store)
 
-    rounds, freezing = rounds_of(strategies="bald,random"), rounds_of(frozen=study.frozen)
+    rounds, validation = (load(table, strategies="bald,random") for table in ("rounds", "validation"))
+    freezing = load("rounds", frozen=study.frozen)
     areas = statistics.area_under_curve(rounds, ["task", "strategy", "seed"])
     by_size = statistics.paired_difference(rounds, "accuracy", "strategy", "random", ["task", "labelled"])
     frozen_areas = statistics.area_under_curve(freezing, ["task", "frozen", "seed"])
@@ -187,6 +176,7 @@ def learnt(study: Profile, *, tasks="", runs=0, store="", **changes) -> list[str
         say_area(statistics.paired_difference(areas, "area", "strategy", "random", ["task"])),
         say_saved(worth.labels_saved(worth.labels_needed(rounds))),
         say_first_batch(by_size[by_size["labelled"] > by_size["labelled"].min()]),
+        say_rare_classes(worth.macro_f1_difference(worth.with_macro_f1(rounds, validation)), rounds),
         say_baseline(worth.against_baseline(rounds[rounds["strategy"] == "random"], ["task", "labelled"])),
         say_freezing(statistics.paired_difference(frozen_areas, "area", "frozen", 0, ["task"])),
     ]

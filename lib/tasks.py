@@ -117,9 +117,7 @@ def readable_texts(protocols: list[Protocol]) -> dict[str, Texts]:
             hindrances[task] = error
     if hindrances:
         missing = ", ".join(map(named, hindrances))
-        print(
-            f"What needs the texts of {missing} is left out, for they are not here: {next(iter(hindrances.values()))}"
-        )
+        print(f"Texts of {missing} are not shown, for they are not here. {next(iter(hindrances.values()))}", flush=True)
     return found
 
 

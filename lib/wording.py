@@ -73,7 +73,7 @@ def _level(of: str, level) -> str:
 
 
 def _all_intervals(count: int) -> str:
-    return "the interval includes" if count == 1 else f"all {count} intervals include"
+    return {1: "the interval includes", 2: "both intervals include"}.get(count, f"all {count} intervals include")
 
 
 def _say_others(count: int) -> str:
