@@ -28,9 +28,10 @@ def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path
     Raises StudyError as `publish_runs` does, and if there is nothing to publish.
     """
     name = scope.study.name
-    if not runs:
+    there = (published.STUDIES / name / published.MANIFEST).exists()
+    if not runs and not there:
         raise StudyError(f"no run that these notebooks need is finished: ./run_all.sh --profile {name} computes them")
-    study, new = publish_runs(published.STUDIES / name, scope, runs)
+    study, new = publish_runs(published.STUDIES / name, scope, runs) if runs else (Study(published.STUDIES / name), 0)
     sizes = [path.stat().st_size for path in study.folder.iterdir()]
     yield f"{study.folder}: {len(study.runs)} runs, {new} of them new; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"
     figures, target = ROOT / "figures" / name, ROOT / "figures" / "study" / name
@@ -88,17 +89,25 @@ def publish_figures(figures: Path, target: Path) -> int:
 
 
 def publish_notebooks(notebooks: list[Path], executed: Path) -> int:
-    """Put what was executed in the place of notebooks, as far as it was. → how many"""
-    there = [path for path in notebooks if (executed / path.name).exists()]
-    for path in there:
+    """Put what was executed to its end in the place of notebooks. → how many"""
+    there = {
+        path: nbformat.read(executed / path.name, as_version=4) for path in notebooks if (executed / path.name).exists()
+    }
+    whole = {path: notebook for path, notebook in there.items() if not ends_in_error(notebook)}
+    for path, notebook in whole.items():
         scratch = path.with_name(f"{path.name}.tmp")
-        nbformat.write(without_papermill(executed / path.name), scratch)
+        nbformat.write(without_papermill(notebook), scratch)
         scratch.replace(path)
-    return len(there)
+    return len(whole)
 
 
-def without_papermill(path: Path):
-    notebook = without_widgets(nbformat.read(path, as_version=4))
+def ends_in_error(notebook) -> bool:
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    return any(output.output_type == "error" for output in outputs)
+
+
+def without_papermill(notebook):
+    notebook = without_widgets(notebook)
     notebook.metadata.pop("papermill", None)
     notebook.cells = [cell for cell in notebook.cells if PAPERMILLS_CELL not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:

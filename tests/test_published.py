@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -302,3 +303,45 @@ def test_a_made_up_study_of_the_papers_size(tmp_path, capsys, monkeypatch):
     with capsys.disabled():
         print(f"\n200 runs: {number} files, {size:.1f} MB; {len(rounds)} rounds loaded in {seconds:.2f} s")
     assert (number <= 12, size <= 60, len(rounds), seconds <= 1) == (True, True, 2000, True)
+
+
+# ---- notebooks
+
+
+def executed_notebook(folder: Path, name: str, *outputs) -> Path:
+    cell = nbformat.v4.new_code_cell("1 + 1", outputs=list(outputs), metadata={"papermill": {"status": "completed"}})
+    injected = nbformat.v4.new_code_cell("x = 2", metadata={"tags": [publish.PAPERMILLS_CELL]})
+    folder.mkdir(exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=[injected, cell], metadata={"papermill": {}}), folder / name)
+    return folder / name
+
+
+def test_what_was_executed_to_its_end_is_published_without_papermills_marks_and_nothing_else(tmp_path):
+    result = nbformat.v4.new_output("execute_result", {"text/plain": "2"}, execution_count=1)
+    error = nbformat.v4.new_output("error", ename="NothingToDraw", evalue="none of the runs", traceback=[])
+    names = ["done.ipynb", "failed.ipynb", "never.ipynb"]
+    sources = [executed_notebook(tmp_path / "notebooks", name) for name in names]
+    before = sources[1].read_bytes(), sources[2].read_bytes()
+    for name, output in zip(names, (result, error), strict=False):
+        executed_notebook(tmp_path / "executed", name, output)
+    assert publish.publish_notebooks(sources, tmp_path / "executed") == 1
+    published_ = nbformat.read(sources[0], as_version=4)
+    [cell] = published_.cells
+    assert cell.outputs == [result]
+    assert "papermill" not in {**cell.metadata, **published_.metadata}
+    assert (sources[1].read_bytes(), sources[2].read_bytes()) == before
+
+
+def test_figures_and_notebooks_are_published_where_all_runs_are_so_already(study, studies, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    (tmp_path / "figures" / "tiny").mkdir(parents=True)
+    (tmp_path / "figures" / "tiny" / "curve.csv").write_text("x")
+    notebook = executed_notebook(tmp_path / "notebooks", "done.ipynb")
+    before = (studies / "tiny" / MANIFEST).read_bytes()
+    scope = Scope(dataclasses.replace(study, name="tiny"), SHOWN)
+    said = list(publish.publish(scope, [], [notebook], tmp_path / "executed"))
+    assert ", 0 of them new; " in said[0]
+    assert (studies / "tiny" / MANIFEST).read_bytes() == before
+    assert (tmp_path / "figures" / "study" / "tiny" / "curve.csv").read_text() == "x"
+    with refused("no run that these notebooks need is finished"):
+        list(publish.publish(Scope(dataclasses.replace(study, name="other"), SHOWN), [], [notebook], tmp_path))
