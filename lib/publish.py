@@ -12,10 +12,12 @@ from pathlib import Path
 import nbformat
 
 from lib import published
+from lib.advice import compare, overview
 from lib.fields import StudyError
 from lib.files import read_json
 from lib.packing import Scope
 from lib.pages import without_widgets
+from lib.protocol import Profile
 from lib.published import FORMAT, Study
 from lib.results import ROOT, Run
 
@@ -37,6 +39,20 @@ def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path
     figures, target = ROOT / "figures" / name, ROOT / "figures" / "study" / name
     yield f"{target}: {publish_figures(figures, target)} files"
     yield f"{notebooks[0].parent}: {publish_notebooks(notebooks, executed)} notebooks as they were executed"
+    if write_overview(ROOT / "README.md", scope.study):
+        yield f"{ROOT / 'README.md'}: the table of results"
+
+
+def write_overview(readme: Path, study: Profile) -> bool:
+    """Put what came out in the place of README's table of this profile's results. → whether it has one"""
+    begin, end = f"<!-- results of {study.name} -->\n", "<!-- end of results -->"
+    text = readme.read_text("utf-8")
+    if begin not in text:
+        return False
+    table = overview(compare(study)).to_markdown(index=False)
+    before, rest = text.split(begin, 1)
+    readme.write_text(f"{before}{begin}{table}\n{end}{rest.split(end, 1)[1]}", "utf-8")
+    return True
 
 
 def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, int]:

@@ -31,7 +31,7 @@ def baseline_curves(rounds: pd.DataFrame) -> pd.DataFrame:
     """
     if "baseline" not in rounds:
         return rounds.iloc[:0]
-    known = rounds[rounds["baseline"].map(bool)]
+    known = rounds[rounds["baseline"].map(bool).astype(bool)]
     return known.assign(**{name: [one[name] for one in known["baseline"]] for name in ("accuracy", "macro_f1")})
 
 

@@ -94,3 +94,4 @@ def test_fine_tuning_is_compared_with_the_baseline_of_the_same_run_and_size():
 def test_runs_without_a_baseline_have_no_line_and_no_row(columns):
     assert not len(worth.baseline_curves(rounds(**columns)))
     assert not len(worth.against_baseline(rounds(**columns), ["task", "labelled"]))
+    assert not len(worth.baseline_curves(rounds(**columns).iloc[:0]))
