@@ -109,7 +109,6 @@ def test_a_notebook_runs_from_end_to_end_without_warnings(name, study):
     assert not re.search(r"warning|\bnan\b", "\n".join([written, *shown]), re.IGNORECASE)
     answers = [text for text in shown if text.startswith("**Answer.** ")]
     assert len(answers) == 1
-    assert f"\n{answers[0].removeprefix('**Answer.** ')}" in "\n" + "\n".join(shown), "the reading begins as the answer"
     assert "*computed below*" not in shown
     assert re.search(r"^commit \w+.*\ntorch \d", written, re.MULTILINE), "versions"
     assert any("image/png" in output.data for output in outputs if "data" in output)
@@ -326,7 +325,7 @@ def test_learning_curves_of_bald_and_random(study, stored):
     }
     for row in rows:
         runs = stored(strategy=row["strategy"])
-        check_bootstrap(row, [dict(runs[seed].curve())[row["labelled"]] for seed in (0, 1)])
+        check_t(row, [dict(runs[seed].curve())[row["labelled"]] for seed in (0, 1)])
 
 
 def test_areas_under_the_curves_and_their_difference(study, stored):
@@ -535,7 +534,7 @@ def test_a_notebook_can_do_with_one_task_of_single_sentences_or_one_seed(name, s
     path = runner.NOTEBOOKS / f"{name}.ipynb"
     _, shown = run_here(path, study.values(path, runs=1, output=str(tmp_path)), monkeypatch)
     answer = "\n".join(thing.data for thing in shown if isinstance(getattr(thing, "data", None), str))
-    assert "in a single run and so with unknown certainty" in answer
+    assert re.search("one run|one seed", answer)
     assert "One seed: nothing is known about the spread between runs" in answer
 
 
@@ -546,11 +545,11 @@ def test_a_notebook_does_without_a_run_that_failed_and_says_so(name, study, tmp_
     (failing,) = store.glob(f"{TASK}-bald-F0-seed1-*")
     shutil.rmtree(failing)
     path = runner.NOTEBOOKS / f"{name}.ipynb"
-    names, shown = run_here(path, study.values(path, results=str(store), output=str(tmp_path)), monkeypatch)
+    _, shown = run_here(path, study.values(path, results=str(store), output=str(tmp_path)), monkeypatch)
     assert re.search(rf"{failing.name} +0 AssertionError: a finished run", capsys.readouterr().err)
     assert failing.name not in (tmp_path / f"{saved(path, 'show_table')[0]}.csv").read_text("utf-8")
-    assert "in a single run and so with unknown certainty" in names["sentence"]
-    assert any(names["sentence"] in str(getattr(thing, "data", "")) for thing in shown)
+    answer = next(text for thing in shown if (text := str(getattr(thing, "data", ""))).startswith("**Answer.**"))
+    assert re.search("in a single run|one run|one seed", answer)
 
 
 # ---- how notebooks are written
