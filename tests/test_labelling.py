@@ -15,7 +15,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from lib import __main__ as runner
 from lib import execution, labelling
-from lib.labelling import agreement, handover
+from lib.labelling import agreement, changes, handover
 from lib.labelling.classes import UNLABELLED
 from lib.labelling.journal import Journal
 from lib.labelling.labeller import Labeller
@@ -94,8 +94,17 @@ MISTAKES = {
     "one class only": (GOOD, {"labels": "x"}, ("one class only, 'x'", "name two or more")),
     "one class in the column": ("text,label\na,x\nb,x\n", {"labels": ""}, ("one class only, 'x'",)),
     "a class twice": (GOOD, {"labels": "x,y,x"}, ("occurs twice",)),
-    "label outside the list": (GOOD, {"labels": "x,z"}, ("row 2", "label 'y'", "choose 'x' or 'z'")),
-    "contradicting labels": ("text,label\na,x\nb,y\na,y\n", {"label_column": "label"}, ("rows 1 and 3", "'x' and 'y'")),
+    "label outside the list": (GOOD, {"labels": "x,z"}, ("label 'y' (row 2)", "choose 'x' or 'z'")),
+    "labels outside the list": (
+        THREE + "d,y\n",
+        {"labels": "z,w"},
+        ("labels 'x' (row 1 and 1 more), 'y' (row 2 and 1 more) in column 'label' are", "choose 'z' or 'w'"),
+    ),
+    "contradicting labels": (
+        "text,label\na,x\nb,y\na,y\nb,y\nb,x\n",
+        {"label_column": "label"},
+        ("rows 1 and 3 ('x' and 'y'), rows 2 and 5 ('y' and 'x')", "the same text but different labels"),
+    ),
     "fewer rows than a batch": (GOOD, {}, ("has 2 rows", "start=10", "query=20", "add rows")),
     "not JSON": ('{"text": "a"}\n{"text": \n', {"name": "mine.jsonl", "answers": ""}, ("line 2 is not JSON",)),
     "not an object": ("[1]\n", {"name": "mine.jsonl", "answers": ""}, ("line 1 is not a JSON object",)),
@@ -292,6 +301,161 @@ def test_a_class_may_be_added_later_but_none_left_out_that_was_given(begun):
         begun(answers="", labels="new,negative")
 
 
+def test_contradicting_answers_are_told_and_the_first_holds(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label\na,\nb,y\na,x\nb,x\na,y\n", "utf-8")
+    rows = read_rows(path, "text", answers="label")
+    assert [rows.labels[c] for c in rows.answers_N] == ["x", "y"]
+    assert "different answers, of which the first holds: rows 2 and 4 ('y' and 'x'), rows 1 and 5" in rows.notes[-1]
+
+
+# ---- a file that changes
+
+
+@pytest.fixture
+def edited(tmp_path, tiny_encoder):
+    """edited(table) → a Labelling of these rows of mine.csv, with the journal of those before."""
+
+    def read(table: list[dict]) -> labelling.Labelling:
+        rows = read_rows(write_csv(tmp_path / "mine.csv", table), "text", "", "negative,positive", "label")
+        return labelling.Labelling(rows, labelling.recipe(rows, 6, 8, tiny_encoder), tmp_path / "out")
+
+    return read
+
+
+def answered(edited, number: int) -> tuple[list[dict], labelling.Labelling]:
+    table = [{**row, "label": ""} for row in invented(20)]
+    session = edited(table)
+    session.next_batch()
+    for row in session.pending[:number]:
+        session.label(row, "positive" if row % 2 else "negative")
+    return table, session
+
+
+def exported(session) -> dict[str, tuple[str, str]]:
+    """Text → label, from."""
+    handover.write_labels(session, session.folder)
+    lines = (session.folder / "labelled.jsonl").read_text("utf-8").splitlines()
+    return {row["text"]: (row["label"], row["from"]) for row in map(json.loads, lines)}
+
+
+def test_answers_about_corrected_texts_are_told_kept_and_found_again(edited):
+    table, session = answered(edited, 6)
+    before, asked = exported(session), session.asked()
+    changed = [{**row, "text": row["text"].replace(" film", "  film!")} for row in table]
+    again = edited(changed)
+    (said,) = changes.say_changes(again)
+    assert said.startswith(f"6 answers in the journal are about texts that are not in mine.csv (rows {asked[0] + 1}, ")
+    assert "6 of them have a similar text in the same place" in said
+    assert "set corrected=True" in said
+    assert exported(again) == before, "nothing is written over with nothing"
+    kept = [json.loads(line) for line in (again.folder / "not-in-the-file.jsonl").read_text("utf-8").splitlines()]
+    assert [(line["number"], line["label"]) for line in kept] == [(n + 1, session.rows.labels[n % 2]) for n in asked]
+
+    assert changes.follow_file(again) == 6
+    assert changes.say_changes(again) == []
+    assert exported(again) == {text.replace(" film", "  film!"): label for text, label in before.items()}
+    assert not (again.folder / "not-in-the-file.jsonl").exists()
+    assert again.asked() == asked
+    assert changes.say_changes(edited(changed)) == []
+    (back,) = changes.say_changes(edited(table))
+    assert "6 of them have a similar text" in back
+    again.undo()
+    assert len(changes.gone(again)) == 6, "one line, one undo"
+    assert changes.say_changes(edited(table)) == [], "the old texts have the old answers"
+
+
+def test_the_prediction_made_for_a_row_stays_with_its_corrected_text(begun, tmp_path):
+    session = begun()
+    session.answer_from_column(2)
+    before = agreement.answers(session)
+    write_csv(tmp_path / "mine.csv", [{**row, "text": row["text"].upper()} for row in invented(40)])
+    again = begun()
+    changes.follow_file(again)
+    assert agreement.answers(again).equals(before)
+
+
+def test_another_text_in_the_same_place_gets_no_label_and_moved_rows_keep_theirs(edited):
+    table, session = answered(edited, 6)
+    first, second = session.asked()[:2]
+    labels = {session.rows.texts[n]: session.labels_N[n] for n in session.labelled}
+    moved = edited(table[::-1])
+    assert {moved.rows.texts[n]: moved.labels_N[n] for n in moved.labelled} == labels
+    assert changes.say_changes(moved) == []
+    table[first] = {"text": "quite something else, which nobody has seen", "label": ""}
+    del table[second]
+    again = edited(table)
+    (said,) = changes.say_changes(again)
+    assert said.startswith(f"2 answers in the journal are about texts that are not in mine.csv (rows {first + 1}, ")
+    assert changes.follow_file(again) == 0
+    assert len(exported(again)) == 4
+
+
+def test_a_label_corrected_in_the_file_is_told_and_holds_on_request(edited):
+    table, session = answered(edited, 6)
+    wrong, right, skipped = session.asked()[:3]
+    session.skip(skipped)
+    name = {n: session.rows.labels[n % 2] for n in (wrong, right, skipped)}
+    other = {"positive": "negative", "negative": "positive"}[name[wrong]]
+    table[wrong]["label"], table[right]["label"], table[skipped]["label"] = other, name[right], name[skipped]
+    again = edited(table)
+    assert changes.say_changes(again) == [
+        f"1 answers in the journal are not what mine.csv says (row {wrong + 1}: {other!r} in the file, {name[wrong]!r} "
+        "in the journal): the journal's count; set corrected=True to take the file's"
+    ]
+    files = exported(again)
+    assert files[table[wrong]["text"]] == (name[wrong], "labelling")
+    assert files[table[skipped]["text"]] == (name[skipped], "the file")
+    assert changes.follow_file(again) == 1
+    assert exported(again)[table[wrong]["text"]][0] == other
+    again.label(wrong, name[wrong])
+    assert changes.say_changes(again) == [], "it was known what the file says"
+    assert changes.follow_file(edited(table)) == 0, "so a correction after it is not undone by the next run"
+
+
+def test_an_earlier_answer_is_corrected_alone(begun):
+    session = begun(answers="")
+    widget = Labeller(session, 0.99)
+    first, second, third, *_ = session.pending
+    for row in (first, second):
+        widget.receive({"row": row, "label": "positive"})
+    assert [answer["row"] for answer in widget.shown["earlier"]] == [second, first]
+    widget.receive({"correct": third})
+    assert widget.shown["row"] == third
+    assert not widget.shown["correcting"], "it has no answer"
+    widget.receive({"correct": first})
+    assert (widget.shown["row"], widget.shown["place"]) == (first, "correcting an answer: positive")
+    widget.receive({"row": third, "label": "positive"})
+    assert widget.shown["row"] == first, "an answer about another row is none"
+    widget.receive({"row": first, "label": "negative"})
+    assert (widget.shown["row"], widget.shown["counts"]) == (third, [1, 1])
+    assert begun(answers="").said.answers == {
+        session.rows.keys[n]: name for n, name in ((second, "positive"), (first, "negative"))
+    }
+    widget.receive({"undo": True})
+    assert widget.shown["counts"] == [0, 2], "the answer before it holds again"
+    widget.receive({"correct": first})
+    widget.receive({"correct": None})
+    assert widget.shown["row"] == third
+    session.skip(first)
+    assert session.counts == {"negative": 0, "positive": 1}
+    assert first not in session.pending
+
+
+def test_a_journal_without_texts_and_places_is_read_as_before(edited):
+    table, session = answered(edited, 6)
+    lines = [json.loads(line) for line in session.journal.path.read_text("utf-8").splitlines()]
+    bare = [{name: line[name] for name in line if name not in ("number", "texts", "file")} for line in lines]
+    session.journal.path.write_text("".join(json.dumps(line) + "\n" for line in bare), "utf-8")
+    assert edited(table).counts == session.counts
+    table[session.asked()[0]]["text"] += "!"
+    (said,) = changes.say_changes(edited(table))
+    assert said == (
+        "1 answers in the journal are about texts that are not in mine.csv and do not count: bring these texts back to "
+        "have the labels again"
+    )
+
+
 # ---- what is asked
 
 
@@ -332,8 +496,8 @@ def test_a_labelling_goes_on_where_it_was_left(begun):
     again.undo()
     again.label(first, "positive")
     assert again.said.answers[again.rows.keys[first]] == "positive"
-    with refused("not waiting"):
-        again.label(first, "negative")
+    with refused("was not asked about"):
+        again.label(int(again.pool[0]), "negative")
     with refused("'other' is not in the list"):
         again.label(second, "other")
 

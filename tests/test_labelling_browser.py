@@ -78,6 +78,15 @@ def test_ten_labels_given_with_keys_survive_a_killed_kernel(opened, jupyterlab):
     given.popitem()
     assert answers(jupyterlab.root) == given
 
+    first = next(iter(given))
+    page.get_by_label("Correct an earlier answer").select_option(index=len(given))
+    page.wait_for_function("() => document.querySelector('.labeller-place').innerText.startsWith('correcting')")
+    assert text_of(page) == first
+    page.keyboard.press(KEYS["positive"])
+    page.wait_for_function("() => document.querySelector('.labeller-place').innerText.startsWith('batch')")
+    given[first] = "positive"
+    assert answers(jupyterlab.root) == given
+
     while len(given) < 17:
         give("positive", page.get_by_role("button", name="positive").click)
     assert page.locator(".labeller-place").inner_text() == "batch 2, row 1 of 1", "it was trained, and asks for more"

@@ -84,14 +84,23 @@ def check_classes(classes, given) -> None:
         raise StudyError(f"{told}: name two or more, as in labels='negative,positive'")
 
 
+def _of_rows(places: list[int]) -> str:
+    return f"row {places[0]}" + (f" and {len(places) - 1} more" if len(places) > 1 else "")
+
+
 def classes_of(rows: list[tuple[int, dict[str, str]]], column: str, classes, path: Path) -> np.ndarray:
     """Class of each row that a column gives, UNLABELLED for nothing. Raises StudyError for another label."""
     numbers = {"": UNLABELLED, **{name: c for c, name in enumerate(classes)}}
+    others = {}
     for number, row in rows:
-        if row.get(column, "") not in numbers:
-            quoted = " in double quotes" if "," in row[column] else ""
-            raise StudyError(
-                f"{path}, row {number}: the label {row[column]!r} in column {column!r} is not in the list: "
-                f"choose {one_of(map(repr, classes))}, or add it to labels{quoted}"
-            )
+        if (held := row.get(column, "")) not in numbers:
+            others.setdefault(held, []).append(number)
+    if others:
+        found = [f"{held!r} ({_of_rows(places)})" for held, places in list(others.items())[:MANY]]
+        quoted = " in double quotes" if any("," in held for held in others) else ""
+        some, are, it = ("labels", "are", "them") if len(others) > 1 else ("label", "is", "it")
+        raise StudyError(
+            f"{path}: the {some} {', '.join(found)} in column {column!r} {are} not in the list: "
+            f"choose {one_of(map(repr, classes))}, or add {it} to labels{quoted}"
+        )
     return np.array([numbers[row.get(column, "")] for _, row in rows], np.int64)

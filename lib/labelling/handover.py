@@ -12,7 +12,7 @@ from lib import acquisition, scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.escaping import in_cell
 from lib.fields import StudyError
-from lib.labelling.classes import UNLABELLED
+from lib.labelling import changes
 from lib.labelling.state import Labelling, as_tokens
 from lib.labelling.tables import SURROGATES, as_text
 from lib.model import Classifier, build_classifier
@@ -42,12 +42,26 @@ print(score(trained, [tuple(texts[n : n + width]) for n in range(0, len(texts), 
 
 
 def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
-    """labelled.jsonl, with every text as it is, and labelled.csv, in which no text is a formula. → the two paths
+    """labelled.jsonl, with every text as it is, and labelled.csv, in which no text is a formula. → the paths
 
     A row for each label: its number in the file, texts, label, where that comes from, and the file's other columns.
+    Answers about texts that are not in the file any more go to not-in-the-file.jsonl. Where there is no label at all,
+    files that were written before stay as they are.
     """
-    rows = labelling.rows
-    labels_N = labelling.labels_N
+    folder.mkdir(parents=True, exist_ok=True)
+    elsewhere, lost = folder / "not-in-the-file.jsonl", changes.gone(labelling)
+    elsewhere.unlink(missing_ok=True)
+    if lost:
+        write_lines(elsewhere, [{name: line.get(name) for name in ("number", "texts", "label", "at")} for line in lost])
+    written = [folder / "labelled.csv", folder / "labelled.jsonl"]
+    if len(labelling.labelled) or not all(path.exists() for path in written):
+        write_table(labelling, *written)
+    return written + [elsewhere] * bool(lost)
+
+
+def write_table(labelling: Labelling, sheet: Path, exact: Path) -> None:
+    rows, labels_N, lines = labelling.rows, labelling.labels_N, labelling.said.lines
+    ours = {labelling.row_of.get(key) for key, line in lines.items() if line["label"] is not None}
     columns = [f"{name} (text)" if name in OWN_COLUMNS else name for name in rows.columns]
     taken = {*OWN_COLUMNS, *columns}
     table = [
@@ -55,20 +69,21 @@ def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
             "row": rows.numbers[n],
             **dict(zip(columns, rows.texts[n], strict=True)),
             "label": rows.labels[labels_N[n]],
-            "from": "labelling" if rows.labels_N[n] == UNLABELLED else "the file",
+            "from": "labelling" if n in ours else "the file",
             **{f"{name} (file)" if name in taken else name: value for name, value in rows.others[n].items()},
         }
         for n in labelling.labelled
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    exact = folder / "labelled.jsonl"
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in table)
-    exact.write_text(SURROGATES.sub("\ufffd", "".join(lines)), "utf-8")
-    with open(folder / "labelled.csv", "w", encoding="utf-8", newline="") as file:
+    write_lines(exact, table)
+    with open(sheet, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         for row in (table[0] if table else ["row", *columns, "label", "from"], *(row.values() for row in table)):
             writer.writerow(in_cell(as_text(value)) for value in row)
-    return [folder / "labelled.csv", exact]
+
+
+def write_lines(path: Path, table: list[dict]) -> None:
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in table)
+    path.write_text(SURROGATES.sub("\ufffd", "".join(lines)), "utf-8")
 
 
 # ---- the classifier

@@ -2,8 +2,12 @@
 
 {"journal": 1, "columns": [...], "labels": [...], "answers": ""}     what the labels mean
 {"batch": 0, "rows": [...], "picked": [...], "predicted": [...], …}  rows that were asked about
-{"row": "5d41402abc4b2a76", "label": "positive", "at": …}            an answer; "label": null is a skipped row
-{"undo": true, "at": …}                                              takes back the last answer that still holds
+{"row": "5d41402abc4b2a76", "number": 3, "texts": [...], "label": "positive", "file": null, "at": …}
+{"corrected": [{"row": …, "instead_of": "5d41402abc4b2a76", …}, …]}  answers that follow a file that was corrected
+{"undo": true, "at": …}                                              takes back the last of these that still holds
+
+An answer: the row's key, its place and its texts, the label (null: skipped), and the label that the file had then. The
+last one about a row holds. `instead_of` is the key of the row's former texts.
 """
 
 import json
@@ -21,8 +25,13 @@ FORMAT = 1
 class Said:
     """What a journal says in the end."""
 
-    batches: list[dict]  # as they were asked, oldest first
-    answers: dict[str, str | None]  # row → label, None if it was skipped; oldest first
+    batches: list[dict]  # as they were asked, oldest first; rows whose texts were corrected under their new keys
+    lines: dict[str, dict]  # row → the answer about it that holds, oldest first
+
+    @property
+    def answers(self) -> dict[str, str | None]:
+        """Row → label, None if it was skipped; oldest first."""
+        return {key: answer["label"] for key, answer in self.lines.items()}
 
 
 class Journal:
@@ -71,15 +80,24 @@ class Journal:
 
     def said(self) -> Said:
         """What holds after all lines."""
-        batches, answers = [], []
+        batches, told = [], []
         for line in self.lines[1:]:
             if "batch" in line:
                 batches.append(line)
             elif "undo" in line:
-                answers.pop()
+                told.pop()
             else:
-                answers.append(line)
-        return Said(batches, {line["row"]: line["label"] for line in answers})
+                told.append(line)
+        answers, now = {}, {}  # now: former key → key
+        for answer in (answer for line in told for answer in line.get("corrected", [line])):
+            former = answer.get("instead_of")
+            for key in (former, answer["row"]):
+                answers.pop(key, None)
+            answers[answer["row"]] = answer
+            if former:
+                now = {old: answer["row"] if key == former else key for old, key in {former: former, **now}.items()}
+        batches = [{**batch, "rows": [now.get(key, key) for key in batch["rows"]]} for batch in batches]
+        return Said(batches, answers)
 
 
 def whole_lines(path: Path) -> int:

@@ -42,7 +42,13 @@ function render({ model, el }) {
   const others = element("div", "labeller-others", root);
   const skip = command("s", "skip", () => answer({ skip: true }));
   const undo = command("u", "undo", () => send({ undo: true }));
+  const back = command("b", "back", () => send({ correct: null }));
   const last = element("span", "labeller-last", others);
+  const earlier = element("select", "labeller-earlier", root);
+  earlier.setAttribute("aria-label", "Correct an earlier answer");
+  earlier.onchange = () => {
+    if (earlier.value) send({ correct: Number(earlier.value) });
+  };
   const message = element("div", "labeller-message", root);
   message.setAttribute("role", "status");
   const error = element("div", "labeller-error", root);
@@ -75,7 +81,8 @@ function render({ model, el }) {
 
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const act = KEYS.includes(event.key) ? classes[KEYS.indexOf(event.key)] : { s: skip, u: undo }[event.key.toLowerCase()];
+    if (event.target === earlier) return; // its own keys choose
+    const act = KEYS.includes(event.key) ? classes[KEYS.indexOf(event.key)] : { s: skip, u: undo, b: back }[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
@@ -101,6 +108,12 @@ function render({ model, el }) {
     });
     skip.disabled = !idle || shown.row === null;
     undo.disabled = !idle || !shown.last;
+    back.disabled = !idle;
+    back.hidden = !shown.correcting;
+    earlier.replaceChildren(new Option("correct an earlier answer …", ""));
+    earlier.append(...shown.earlier.map(({ row, said }) => new Option(said, row)));
+    earlier.disabled = !idle;
+    earlier.hidden = !shown.earlier.length;
     last.textContent = shown.last && `last: ${shown.last}`;
     message.textContent = shown.busy || (shown.row === null && !shown.error ? "All rows have an answer." : "");
     message.classList.toggle("labeller-busy", !idle);

@@ -1,4 +1,4 @@
-"""The widget in which a person labels rows: a button and a number key a class, skip and undo."""
+"""The widget in which a person labels rows: a button and a number key a class, skip, undo, and answers to correct."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from lib.labelling.state import Labelling
 
 HERE = Path(__file__).parent
 SHOWN = 5  # pending rows in the static view
+EARLIER = 200  # answers that may be corrected in the page, the last ones; `Labelling.label` corrects any
 
 
 class Labeller(anywidget.AnyWidget):
@@ -28,19 +29,28 @@ class Labeller(anywidget.AnyWidget):
     def __init__(self, labelling: Labelling, stop_at: float):
         super().__init__()
         self.labelling, self.stop_at = labelling, stop_at
+        self.correcting = None  # the answered row that is shown again
         self.on_msg(lambda _, answer, __: self.receive(answer))
         self.go_on()
 
     def receive(self, answer: dict) -> None:
-        """An answer from the page: {"row": 17, "label": "positive"}, {"row": 17, "skip": true} or {"undo": true}."""
+        """An answer from the page: {"row": 17, "label": "positive"}, {"row": 17, "skip": true} or {"undo": true}.
+
+        {"correct": 17} shows an answered row again; {"correct": null} goes back to the rows without an answer.
+        """
         try:
-            if answer.get("undo"):
+            if "correct" in answer:
+                answered = {one["row"] for one in earlier(self.labelling)}
+                self.correcting = answer["correct"] if answer["correct"] in answered else None
+            elif answer.get("undo"):
+                self.correcting = None
                 self.labelling.undo()
-            elif answer.get("row") in self.labelling.pending[:1]:
+            elif answer.get("row") is not None and answer["row"] == self.shown["row"]:
                 if answer.get("skip"):
                     self.labelling.skip(answer["row"])
                 else:
                     self.labelling.label(answer["row"], answer["label"])
+                self.correcting = None
             self.go_on()
         except StudyError as error:
             self.show(error=f"{error}")
@@ -63,7 +73,8 @@ class Labeller(anywidget.AnyWidget):
 
     def show(self, busy: str = "", error: str = "") -> None:
         turn = self.shown.get("turn", 0) + 1  # a new value is sent even if nothing else has changed
-        self.shown = {**describe(self.labelling, self.stop_at), "busy": busy, "error": error, "turn": turn}
+        described = describe(self.labelling, self.stop_at, self.correcting)
+        self.shown = {**described, "busy": busy, "error": error, "turn": turn}
 
     def _repr_mimebundle_(self, **options):
         """The live widget and, for a page without a kernel, a table of what is asked next."""
@@ -73,19 +84,24 @@ class Labeller(anywidget.AnyWidget):
         return (data, *metadata) if metadata else data
 
 
-def describe(labelling: Labelling, stop_at: float) -> dict:
-    """All that the widget shows, as plain values."""
+def describe(labelling: Labelling, stop_at: float, correcting: int | None = None) -> dict:
+    """All that the widget shows, as plain values. correcting: the row shown, if it has an answer already."""
     pending, said, rows = labelling.pending, labelling.said, labelling.rows
     size = len(said.batches[-1]["rows"]) if said.batches else 0
     row = pending[0] if pending else None
     skipped = sum(label is None for label in said.answers.values())
+    place = f"batch {len(said.batches)}, row {size - len(pending) + 1} of {size}" if pending else ""
+    if correcting is not None:
+        row, place = correcting, f"correcting an answer: {said.answers[rows.keys[correcting]] or 'skipped'}"
     return {
         "labels": list(rows.labels),
         "counts": list(labelling.counts.values()),
         "columns": list(rows.columns),
         "row": row,
         "texts": [] if row is None else [lines(text) for text in rows.texts[row]],
-        "place": f"batch {len(said.batches)}, row {size - len(pending) + 1} of {size}" if pending else "",
+        "place": place,
+        "correcting": correcting is not None,
+        "earlier": earlier(labelling),
         "done": (size - len(pending)) / size if size else 0,
         "total": f"{len(labelling.labelled)} labelled, {skipped} skipped, {len(labelling.pool)} left",
         "last": last_answer(labelling),
@@ -100,8 +116,20 @@ def last_answer(labelling: Labelling) -> str:
     if not answers:
         return ""
     key, label = list(answers.items())[-1]
-    text = labelling.rows.texts[labelling.row_of[key]][0] if key in labelling.row_of else "a row that is gone"
-    return f"{'skipped' if label is None else label}: {visible(shortened(text, 60))}"
+    if key not in labelling.row_of:
+        return f"{label or 'skipped'}: a row that is gone"
+    return say_answer(labelling, labelling.row_of[key], label)
+
+
+def earlier(labelling: Labelling) -> list[dict]:
+    """The last answers about rows of the file, newest first: row, said."""
+    answers = [(labelling.row_of.get(key), label) for key, label in labelling.said.answers.items()]
+    known = [(row, label) for row, label in answers if row is not None][-EARLIER:]
+    return [{"row": row, "said": say_answer(labelling, row, label)} for row, label in reversed(known)]
+
+
+def say_answer(labelling: Labelling, row: int, label: str | None) -> str:
+    return f"{label or 'skipped'}: {visible(shortened(labelling.rows.texts[row][0], 60))}"
 
 
 def lines(text: str) -> str:

@@ -63,7 +63,7 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
     given, sources = class_names(labels), dict.fromkeys((label_column, answers))
     notes = settle(table, sources, given, path)
-    kept, left_out = different(table, columns, label_column, path)
+    kept, left_out = different(table, columns, (label_column, answers), path)
     classes = given or classes_in(kept, sources, path)
     check_classes(classes, labels)
     labels_N, answers_N = (classes_of(kept, name, classes, path) for name in (label_column, answers))
@@ -76,9 +76,12 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, more, (*left_out, *notes))
 
 
-def different(table, columns, label_column: str, path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
-    """The rows that have text, each text once; and what was left out. Raises StudyError for contradicting labels."""
-    first, empty, repeated = {}, 0, 0
+def different(table, columns, sources, path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
+    """The rows that have text, each text once, and what was left out. sources: the columns of labels and of answers.
+
+    Raises StudyError for contradicting labels; of contradicting answers, the first holds, as a note says.
+    """
+    first, empty, repeated, contradictions = {}, 0, 0, {name: [] for name in sources}
     for number, row in table:
         texts = tuple(row.get(name, "") for name in columns)
         if not all(texts):
@@ -88,19 +91,27 @@ def different(table, columns, label_column: str, path: Path) -> tuple[list[tuple
         else:
             repeated += 1
             number_before, before = first[texts]
-            here, there = row.get(label_column, ""), before.get(label_column, "")
-            if here and there and here != there:
-                raise StudyError(
-                    f"{path}: rows {number_before} and {number} have the same text but the labels {there!r} and "
-                    f"{here!r}: correct one of them"
-                )
-            if label_column:
-                before[label_column] = there or here
+            for name in filter(None, contradictions):
+                here, there = row.get(name, ""), before.get(name, "")
+                if here and there and here != there:
+                    contradictions[name].append(f"rows {number_before} and {number} ({there!r} and {here!r})")
+                before[name] = there or here
     if not first:
         raise StudyError(f"{path}: no row has text in {' and '.join(map(repr, columns))}: name other columns")
+    labels, answers = (contradictions[name] for name in sources)
+    if labels:
+        what = "the same text but different labels: correct one of each two"
+        raise StudyError(f"{path}: {listed(labels)} have {what}")
     notes = [f"left out, without text: {empty} rows"] if empty else []
     notes += [f"left out, since their text occurs before: {repeated} rows"] if repeated else []
+    notes += [f"the same text but different answers, of which the first holds: {listed(answers)}"] if answers else []
     return list(first.values()), notes
+
+
+def listed(parts: list[str], most: int = 10) -> str:
+    """The first parts, and how many more there are."""
+    more = f" and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more
 
 
 def write_demonstration(path: Path = DEMONSTRATION, rows: int = 200) -> Path:

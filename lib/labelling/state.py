@@ -67,9 +67,10 @@ class Labelling:
         self.rows, self.protocol, self.folder, self.at_random = rows, protocol, Path(folder), at_random
         self.journal = Journal(self.folder / "journal.jsonl", {"columns": list(rows.columns), "answers": answers})
         self.row_of = {key: n for n, key in enumerate(rows.keys)}
-        for label in dict.fromkeys(self.said.answers.values()):
-            if label is not None and label not in rows.labels:
-                raise StudyError(f"{self.journal.path} holds the label {label!r}: add it to labels, or choose save")
+        if others := set(self.said.answers.values()) - {None, *rows.labels}:
+            named = ", ".join(map(repr, sorted(others)))
+            plural, it = ("labels", "them") if len(others) > 1 else ("label", "it")
+            raise StudyError(f"{self.journal.path} holds the {plural} {named}: add {it} to labels, or choose save")
         self.fitted = None  # labels_N and the classifier that was trained on them
 
     # ---- what is known
@@ -117,22 +118,28 @@ class Labelling:
     # ---- answers
 
     def label(self, row: int, name: str) -> None:
-        """Give a pending row a label: it is on the disk when this returns."""
+        """Give a row that was asked about, or has a label, this label: it is on the disk when this returns."""
         if name not in self.rows.labels:
             raise StudyError(f"label {name!r} is not in the list: choose {one_of(map(repr, self.rows.labels))}")
         self._answer(row, name)
 
     def skip(self, row: int) -> None:
-        """Leave a pending row without a label: it is not asked about again."""
+        """Leave a row that was asked about without a label: it is not asked about again."""
         self._answer(row, None)
 
     def _answer(self, row: int, label: str | None) -> None:
-        if row not in self.pending:
-            raise StudyError(f"row {row} is not waiting for an answer: undo its label first")
-        self.journal.append(row=self.rows.keys[row], label=label)
+        if row in self.pool or not 0 <= row < len(self.rows):
+            raise StudyError(f"row {row} was not asked about: answer those that are pending, or correct an answer")
+        self.journal.append(**self.answer(row, label))
+
+    def answer(self, row: int, label: str | None) -> dict:
+        """A line of the journal: so that it can be told which row it was about, whatever becomes of the file."""
+        rows, held = self.rows, self.rows.labels_N[row]
+        about = {"row": rows.keys[row], "number": rows.numbers[row], "texts": list(rows.texts[row])}
+        return {**about, "label": label, "file": None if held == UNLABELLED else rows.labels[held]}
 
     def undo(self) -> None:
-        """Take back the last answer: its row is asked about again, first of all."""
+        """Take back the last answer: the one before it holds again, or its row is asked about again, first of all."""
         if self.said.answers:
             self.journal.append(undo=True)
 
