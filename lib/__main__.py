@@ -4,12 +4,12 @@ import math
 import os
 import signal
 import sys
-import time
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib.command import HELP, OPTIONS, Command, UsageError, describe, plan, plan_audit, plan_benchmark, read_notebooks
+from lib import help, status
+from lib.command import OPTIONS, Command, UsageError, plan, plan_audit, plan_benchmark, read_notebooks
 
 __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
 
@@ -17,7 +17,6 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = CHECKOUT / "notebooks"
 EXECUTED = CHECKOUT / "executed"
 HUB = "https://huggingface.co"
-WATCH = 2  # seconds between two looks at the store
 
 
 def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
@@ -25,7 +24,7 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
     verb, caller, *options = arguments
     try:
         if verb == "help":
-            print(HELP + describe(read_notebooks(notebooks)))
+            print(help.text(read_notebooks(notebooks)))
             return 0
         if options[:1] == ["benchmark"]:
             return benchmark(plan_benchmark(options[1:], Path(caller)), verb)
@@ -35,13 +34,13 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         if verb == "check":
             return 0
         stop_on_signals()
-        if command.profile != "quick" and not any(values.get("hub") for _, values in command.jobs):
+        if status.asks_the_hub(command):
             stay_offline()
         if command.verb == "run":
             return run(command, executed / command.profile)
         if command.verb == "publish":
             return publish(command, executed / command.profile)
-        return status(command)
+        return status.show(command)
     except UsageError as error:
         print(f"run_all.sh: {error}".replace("\n", " "), file=sys.stderr)
         return 2
@@ -111,79 +110,6 @@ def stay_offline() -> None:
         os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
-# ---- what is there
-
-
-def needed_runs(command: Command) -> list[tuple[Path, list, Path | str]]:
-    """(notebook, protocols, store) for each sweep of the notebooks. Raises UsageError for a mistake in a parameter."""
-    from lib.planning import needed
-    from lib.results import STORE
-    from lib.sweep import plan as plan_runs
-
-    found = []
-    for path, values in command.jobs:
-        try:
-            for protocols, store in needed(path, values):
-                found.append((path, protocols, store or STORE))
-                plan_runs(protocols, store or STORE)  # finds the rows and the weights
-        except ValueError as error:  # a StudyError
-            raise UsageError(f"{path.stem}: {error}") from error
-    return found
-
-
-def status(command: Command) -> int:
-    """Print the runs that the notebooks need, one a line (dry run) or one line a notebook; computes nothing."""
-    needed = needed_runs(command)
-    from lib.ledger import ledger, older, summary
-
-    for line in filter(None, map(older, dict.fromkeys(store for _, _, store in needed))):
-        print(line, flush=True)
-    before = None
-    while True:
-        ledgers = [(path.stem, ledger(protocols, store)) for path, protocols, store in needed]
-        every = {entry.run.folder: entry for _, entries in ledgers for entry in entries}.values()
-        lines = []
-        for name, entries in ledgers:
-            lines += [f"{name}: {summary(entries)}"]
-            lines += [f"  {entry}" for entry in entries if command.verb == "dry-run"]
-        lines += [f"stage {name}: {summary(entries)}" for name, entries in staged(command, every).items()]
-        lines.append(f"all: {summary(list(every))}")
-        if lines != before:
-            print("\n".join(lines), flush=True)
-        if not command.watch or all(entry.state in ("done", "stale") for entry in every):
-            return 0
-        before = lines
-        time.sleep(WATCH)
-
-
-def staged(command: Command, entries) -> dict[str, list]:
-    """Stage of the profile's plan → its runs among these, if the profile has a plan."""
-    from lib.protocol import digest
-
-    stages, found = stage_numbers(command), {}
-    for entry in entries:
-        name, _ = stages.get(digest(entry.run.protocol.canonical()), ("", 0))
-        found.setdefault(name, []).append(entry)
-    return {name: found[name] for name in sorted(filter(None, found))}
-
-
-def stage_numbers(command: Command) -> dict[str, tuple[str, int]]:
-    """Digest of a run's decisions → its stage, and its place in the plan of the profile."""
-    from lib.protocol import digest, profile
-    from lib.tasks import training_rows
-
-    study = profile(command.profile)
-    if not study.plan:
-        return {}
-    given = {name: value for name, value in command.jobs[0][1].items() if name in ("hub", "rows", "encoder") and value}
-    runs = study.stages(training_rows(study.grid(runs=1, **given)), **given)
-    numbers = {}
-    for name, protocols in runs.items():
-        for protocol in protocols:
-            numbers.setdefault(digest(protocol.canonical()), (name, len(numbers)))
-    return numbers
-
-
 # ---- the run
 
 
@@ -194,7 +120,7 @@ def run(command: Command, executed: Path) -> int:
     from lib.results import REDRAW
 
     os.environ.pop(REDRAW, None)
-    needed = needed_runs(command)  # a mistake in the third notebook is said before anything is computed
+    needed = status.needed_runs(command)  # a mistake in the third notebook is said before anything is computed
     hindrance = "" if command.redraw else cannot_compute(needed)
     if command.redraw or hindrance:
         os.environ[REDRAW] = "1"
@@ -275,7 +201,9 @@ def publish(command: Command, executed: Path) -> int:
     from lib.protocol import profile
 
     entries = {
-        entry.run.name: entry for _, protocols, store in needed_runs(command) for entry in ledger(protocols, store)
+        entry.run.name: entry
+        for _, protocols, store in status.needed_runs(command)
+        for entry in ledger(protocols, store)
     }
     runs = [entry.run for entry in entries.values() if entry.run.live]
     try:
@@ -313,7 +241,7 @@ def compute(command: Command, needed: list) -> None:
         raise UsageError(error) from error
     for run in again:
         run.discard()
-    places = stage_numbers(command)
+    places = status.stage_numbers(command)
 
     def order(run) -> tuple[float, float]:  # of the plan; what is not in it, the most expensive first
         _, place = places.get(digest(run.protocol.canonical()), ("", math.inf))

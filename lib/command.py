@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.cluster import ADDRESS
+from lib.fields import meant
 
 PROFILES = ("quick", "minilm", "paper")
 OPTIONS = {
@@ -28,45 +29,9 @@ OPTIONS = {
 SCHEDULER = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 ROWS = ("study", "first")
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
+VERBS = ("status", "publish", "check", "verify", "benchmark", "test")
 PATHS = ("path", "save", "output")  # parameters that are read from the caller's folder
 WITH_OPTION = ("profile", "hub", "rows", "results")  # parameters of the notebooks that are not set with -p
-HELP = """\
-usage: ./run_all.sh [OPTION]...           run the notebooks in order
-       ./run_all.sh publish [OPTION]...   make the runs that they need, as far as they are finished, the committed
-                                          study, with figures and executed notebooks: results/study/<profile>/
-       ./run_all.sh status [OPTION]...    say what is there of the runs they need, and what is left
-       ./run_all.sh check [OPTION]...     read the whole store; say what is torn, foreign or altered
-       ./run_all.sh verify [RUN]...       compute one round of a finished run again and compare: bit for bit on the same
-                                          kind of processor, and then the run counts as done by today's code. RUN: its
-                                          folder, or the beginning of it (default: the cheapest run); --round N (default
-                                          1), --hub FOLDER (default: where the rows lay then), --results FOLDER
-       ./run_all.sh benchmark [OPTION]... time the study's parts against their floors: figures/benchmark.md;
-                                          --hub FOLDER for rows of GLUE, --only NAME[,NAME] for some of the table
-       ./run_all.sh test [ARGUMENT]...    run the tests; the arguments go to pytest
-
-The first call sets up what they need: in .venv, or in the active environment if lib is installed there.
-
-  --profile NAME     quick (the default), minilm or paper: what is computed, and so how long it takes
-  --only NN[,NN]     only these notebooks, for example --only 02,04; 07, which is for your own data, runs only so
-  --hub FOLDER       read data sets and checkpoints from a folder laid out like the Hugging Face Hub
-  --rows study|first which rows of a data set of the minilm profile: those of the study, whatever their order there (the
-                     default), or the first, which is another study
-  -p NAME VALUE      set a parameter of the notebooks (below); may be repeated
-  --workers N        processes that share the runs (default: one a GPU or a core); 1: none beside the notebook's own
-  --scheduler ADDR   a Dask scheduler whose workers compute the runs, as DASK_SCHEDULER_ADDRESS does
-  --results FOLDER   where finished runs are looked for and kept (default: results)
-  --html             then write the executed notebooks as pages that need no network: executed/<profile>/html/
-  --recompute        compute runs again that are stale: finished by code that differs in what decides numbers. Without,
-                     they are shown as they are; `verify` makes those done that today's code gives, too
-  --redraw           compute nothing; draw the runs that are there or published, and say what is missing
-  --dry-run          compute and draw nothing; say of every run whether it is done, why not, and what it will cost
-  --watch            with status: say it again whenever it changes, until all is done
-  --help             print this
-
-Exit codes: 0, 1 if a notebook or a run failed, 2 for a mistake in the command, 130 if stopped.
-
-parameters of the notebooks, and which have them:
-"""
 
 
 class UsageError(ValueError):
@@ -97,17 +62,6 @@ def parameters_cell(path: Path) -> str:
     return ""
 
 
-def describe(notebooks: dict[Path, dict]) -> str:
-    """A line for each parameter: its name, its comment, and the notebooks that have it."""
-    holders = {}
-    for path, defaults in notebooks.items():
-        for line in parameters_cell(path).splitlines():
-            name, comment = line.partition(":")[0], line.partition("#")[2].strip()
-            if name in defaults and name not in WITH_OPTION:
-                holders.setdefault((name, comment), []).append(path.name[:2])
-    return "\n".join(f"  {name:12} {note} ({', '.join(where)})" for (name, note), where in holders.items())
-
-
 # ---- the command
 
 
@@ -129,6 +83,9 @@ class Command:
 def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Command:
     """Raises UsageError. Computes and writes nothing."""
     verb = arguments[0] if arguments[:1] in (["status"], ["publish"]) else "run"
+    if verb == "run" and arguments and not arguments[0].startswith("-"):
+        near = meant(arguments[0], VERBS)
+        raise UsageError(f"unknown command {arguments[0]!r}{near}: choose from {', '.join(VERBS)}, or see --help")
     options, pairs = parse(arguments[verb != "run" :])
     if "--watch" in options and verb != "status":
         raise UsageError("--watch belongs to status: ./run_all.sh status --watch")
@@ -140,10 +97,10 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     chosen = choose(notebooks, options.get("--only"))
     profile = options.get("--profile", PROFILES[0])
     if profile not in PROFILES:
-        raise UsageError(f"--profile {profile}: choose from {', '.join(PROFILES)}")
+        raise UsageError(f"--profile {profile}{meant(profile, PROFILES)}: choose from {', '.join(PROFILES)}")
     workers = options.get("--workers")
-    if workers is not None and not workers.isdecimal():
-        raise UsageError(f"--workers {workers}: give a whole number, for example --workers 2")
+    if workers is not None and not (workers.isdecimal() and int(workers)):
+        raise UsageError(f"--workers {workers}: give a whole number from 1 on, for example --workers 2")
     scheduler = options.get("--scheduler", "")
     if "--scheduler" in options:
         check_address(f"--scheduler {scheduler}", scheduler)
@@ -247,7 +204,8 @@ def parse(arguments: list[str], known: dict[str, str] = OPTIONS) -> tuple[dict[s
             option, value = option.split("=", 1)
             rest.insert(0, value)
         if option not in known:
-            raise UsageError(f"unknown argument {option!r}: choose from {', '.join(known)}, --help")
+            near = meant(option, [*known, "--help"])
+            raise UsageError(f"unknown argument {option!r}{near}: choose from {', '.join(known)}, --help")
         if not known[option]:
             options[option] = ""
             continue
@@ -263,15 +221,18 @@ def parse(arguments: list[str], known: dict[str, str] = OPTIONS) -> tuple[dict[s
 
 
 def choose(notebooks: dict[Path, dict], only: str | None) -> dict[Path, dict]:
-    """The notebooks that `only` names; without it all but those on request."""
+    """The notebooks that `only` names, by number or by name; without it all but those on request."""
     numbers = [path.name[:2] for path in notebooks]
+    known = {name: path.name[:2] for path in notebooks for name in (path.name[:2], path.stem, path.stem[3:])}
     wanted = [number for number in numbers if number not in ON_REQUEST] if only is None else only.split(",")
-    for number in wanted:
-        if number not in numbers:
+    for name in wanted:
+        if name not in known:
             raise UsageError(
-                f"--only {only!r}: no notebook {number!r}: choose from {', '.join(numbers)}, as in --only 02,04"
+                f"--only {only!r}: no notebook {name!r}{meant(name, known)}: choose from {', '.join(numbers)}, "
+                "as in --only 02,04"
             )
-    return {path: defaults for path, defaults in notebooks.items() if path.name[:2] in wanted}
+    chosen = {known[name] for name in wanted}
+    return {path: defaults for path, defaults in notebooks.items() if path.name[:2] in chosen}
 
 
 def check_names(pairs: list[tuple[str, str]], notebooks: dict[Path, dict], every: dict[Path, dict]) -> None:
@@ -283,7 +244,8 @@ def check_names(pairs: list[tuple[str, str]], notebooks: dict[Path, dict], every
         if name not in known and others:
             raise UsageError(f"-p {name} {value}: only notebook {', '.join(others)} has it: add --only {others[0]}")
         if name not in known:
-            raise UsageError(f"-p {name} {value}: no chosen notebook has it: choose from {', '.join(known)}")
+            near = meant(name, known)
+            raise UsageError(f"-p {name} {value}: no chosen notebook has it{near}: choose from {', '.join(known)}")
 
 
 def convert(name: str, text: str, default: object) -> object:

@@ -1,6 +1,7 @@
 """What a field may hold, and how a mistake in one is said: one line, with what is allowed and what to do."""
 
 import ast
+import difflib
 import sys
 from functools import cache
 from pathlib import Path
@@ -77,7 +78,7 @@ def checked(name: str, annotation: type, value):
     if not isinstance(value, annotation) or isinstance(value, bool):
         raise StudyError(f"{given} is not allowed: {name} must be of type {annotation.__name__}")
     if (allowed := choices(name)) and value not in allowed:
-        raise StudyError(f"{given} is not known: choose {one_of(allowed)}")
+        raise StudyError(f"{given} is not known{meant(value, allowed)}: choose {one_of(allowed)}")
     if name in RANGES:
         low, high = RANGES[name]
         if not low <= value <= high:  # also refuses nan
@@ -89,6 +90,12 @@ def one_of(options) -> str:
     """'a, b or c', for error messages."""
     *head, last = map(str, options)
     return f"{', '.join(head)} or {last}" if head else last
+
+
+def meant(given, options) -> str:
+    """' (did you mean status?)' of the nearest of these options; empty if none is near. For error messages."""
+    near = difflib.get_close_matches(str(given), list(map(str, options)), 1, 0.65)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def brief(error: BaseException) -> str:

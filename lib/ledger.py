@@ -1,7 +1,7 @@
 """What is there of many runs, what is missing and why, and what it will cost: from the store alone."""
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from lib.fields import named, one_of
 from lib.files import read_json
 from lib.protocol import Protocol
 from lib.results import SCHEMA, Run
-from lib.sweep import cost, plan, say_time
+from lib.sweep import cost, plan, say_time, titled
 
 NEAREST = 20  # stored runs that a missing one is compared with
 NAMED = 5  # of the definitions that differ
@@ -22,7 +22,7 @@ STATES = ("done", "stale", "partial", "failed", "missing")
 class Entry:
     """One run: its state, the reason in one line, and the seconds it will take (None: nothing to estimate from).
 
-    rough: estimated from runs of other tasks or weights.
+    rough: estimated from runs of other tasks or weights. title: the run's name, and what tells it from others.
     """
 
     run: Run
@@ -30,16 +30,19 @@ class Entry:
     reason: str
     seconds: float | None
     rough: bool = False
+    title: str = ""
 
     def __str__(self) -> str:
         expected = "" if self.state in ("done", "stale") else f", {about(self.seconds, self.rough)}"
-        return f"{self.state:8}{self.run.name}{expected}{f': {self.reason}' if self.reason else ''}"
+        return f"{self.state:8}{self.title or self.run.name}{expected}{f': {self.reason}' if self.reason else ''}"
 
 
 def ledger(protocols: list[Protocol], store) -> list[Entry]:
     """An entry for every run of these protocols, the most expensive first."""
     stored = Stored(Path(store))
-    return [entry(run, stored) for run in plan(protocols, store)]
+    runs = plan(protocols, store)
+    titles = titled(runs)
+    return [replace(entry(run, stored), title=titles[run.name]) for run in runs]
 
 
 def entry(run: Run, stored: "Stored") -> Entry:
@@ -182,10 +185,7 @@ def decisions(identity: dict) -> dict:
 
 
 def about(seconds: float | None, rough: bool) -> str:
-    if seconds is None:
-        return "no estimate"
-    how, why = ("roughly", " (by runs of other tasks or weights)") if rough else ("about", "")
-    return f"{how} {say_time(seconds)}{why}"
+    return "no estimate" if seconds is None else f"{'roughly' if rough else 'about'} {say_time(seconds)}"
 
 
 def summary(entries: list[Entry]) -> str:
@@ -193,7 +193,7 @@ def summary(entries: list[Entry]) -> str:
     counts = Counter(entry.state for entry in entries)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     left = missing(entries)
-    return f"{len(entries)} runs{': ' if states else ''}{states}" + (f"; {what_is_left(left)} left" if left else "")
+    return f"{len(entries)} runs{': ' if states else ''}{states}" + (f"; {what_is_left(left)}" if left else "")
 
 
 def missing(entries: list[Entry]) -> list[Entry]:
@@ -201,9 +201,12 @@ def missing(entries: list[Entry]) -> list[Entry]:
 
 
 def what_is_left(entries: list[Entry]) -> str:
-    """'about 3 min of computing'"""
-    known = None if any(entry.seconds is None for entry in entries) else sum(entry.seconds for entry in entries)
-    return f"{about(known, any(entry.rough for entry in entries))} of computing"
+    """'about 3 min of computing left'"""
+    if any(entry.seconds is None for entry in entries):
+        return "no estimate of what is left"
+    rough = any(entry.rough for entry in entries)
+    why = " (by the times of other tasks or weights)" if rough else ""
+    return f"{about(sum(entry.seconds for entry in entries), rough)} of computing left{why}"
 
 
 def say_missing(entries: list[Entry]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lib.fields import StudyError, checked, choices, names, one_of, whole_numbers
+from lib.fields import StudyError, checked, choices, meant, names, one_of, whole_numbers
 
 # where things lie, not what they are: the fingerprints of rows and weights stand for them in the key
 LOCATIONS = ("encoder", "hub", "rows")
@@ -172,7 +172,8 @@ class Profile:
         for task in chosen:
             if task not in self.tasks:
                 raise StudyError(
-                    f"task {task!r} is not in profile {self.name!r}: choose {one_of(self.tasks)}, or another profile"
+                    f"task {task!r} is not in profile {self.name!r}{meant(task, self.tasks)}: choose "
+                    f"{one_of(self.tasks)}, or another profile"
                 )
         return chosen
 
@@ -262,7 +263,7 @@ class Profile:
 def profile(name: str) -> Profile:
     """The profile called `name`: 'quick', 'minilm' or 'paper'. Raises StudyError for another name."""
     if name not in PROFILES:
-        raise StudyError(f"profile={name!r} is not known: choose {one_of(PROFILES)}")
+        raise StudyError(f"profile={name!r} is not known{meant(name, PROFILES)}: choose {one_of(PROFILES)}")
     return PROFILES[name]
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from tqdm.auto import tqdm
 from lib import cluster, results
 from lib.cluster import ADDRESS
 from lib.fields import StudyError
-from lib.protocol import Protocol
+from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol
 from lib.results import DamagedRun, Run
 
 SESSION = "BERT_BALD_SESSION"  # environment: sweeps of one session do not repeat a run that failed in it
@@ -114,6 +115,7 @@ def follow(runs: list[Run]) -> Iterator[Outcome]:
         yield from tqdm(_outcomes(runs), total=len(runs), desc="runs", leave=False)
         return
     left, start = {run.name: cost(run.protocol) for run in runs}, time.perf_counter()
+    titles = titled(runs)
     whole = sum(left.values())
     print(f"{len(runs)} runs to compute", flush=True)
     for outcome in _outcomes(runs):
@@ -123,7 +125,7 @@ def follow(runs: list[Run]) -> Iterator[Outcome]:
         # others are under way, and the first runs bear the start of the workers
         estimate = f"; {say_time(elapsed / share - elapsed)} left" if share > 0.1 else ""
         end = f"failed: {outcome.error}" if outcome.error else "done"
-        print(f"{len(runs) - len(left)}/{len(runs)} {outcome.run} {end}{estimate}", flush=True)
+        print(f"{len(runs) - len(left)}/{len(runs)} {titles[outcome.run]} {end}{estimate}", flush=True)
         yield outcome
 
 
@@ -187,6 +189,21 @@ def _failed(run: Run, error: BaseException, details: str, session: str) -> Outco
 
 
 # ---- telling
+
+
+def titled(runs: list[Run]) -> dict[str, str]:
+    """Name of each run → the name and what tells it from the others: the number of rows, or an unusual setting."""
+    fields = [name for name in Protocol.__dataclass_fields__ if name not in (*IDENTITY, *LOCATIONS, *COMPUTING)]
+    learning = [run.protocol for run in runs if run.protocol.rounds]
+    usual = {name: Counter(getattr(one, name) for one in learning).most_common(1)[0][0] for name in fields if learning}
+    titles = {}
+    for run in runs:
+        said = {name: getattr(run.protocol, name) for name in fields}
+        settings = [f"{name} {value}" for name, value in said.items() if value != usual.get(name)]
+        if not run.protocol.rounds:
+            settings = [f"{run.protocol.start:,} rows"]
+        titles[run.name] = f"{run.name}{' (' + ', '.join(settings) + ')' if settings else ''}"
+    return titles
 
 
 def say_time(seconds: float) -> str:

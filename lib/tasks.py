@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from lib import sources, subsets
-from lib.fields import StudyError, named, one_of
+from lib.fields import StudyError, meant, named, one_of
 from lib.protocol import Protocol
 from lib.rows import Rows, remembered
 
@@ -93,7 +93,7 @@ def read_texts(name: str, hub: str = "", rows: str = "first") -> Texts:
 def source_of(name: str) -> Source:
     """Raises StudyError for an unknown task."""
     if name not in TASKS:
-        raise StudyError(f"task={name!r} is not known: choose {one_of(TASKS)}")
+        raise StudyError(f"task={name!r} is not known{meant(name, TASKS)}: choose {one_of(TASKS)}")
     return TASKS[name]
 
 

@@ -1,12 +1,16 @@
 """The benchmark measures what it says, prints every row and keeps it. No test asserts a time."""
 
+import json
+import shutil
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import refused
+from helpers import ROOT, refused
 
 from lib import __main__ as runner
 from lib import benchmark
@@ -123,11 +127,42 @@ def test_values_have_three_digits_and_no_power_of_ten(value, unit, said):
 
 
 def test_what_was_not_measured_is_empty_in_the_table():
-    rows = [asdict(Result("redraw", np.nan, "s", "", np.nan, "≤ 90 s", 2048.4, "not measured: no runs"))]
+    result = Result("redraw", np.nan, "s", "", np.nan, "≤ 90 s", 2048.4, "not measured: no runs")
+    rows = [asdict(result) | benchmark.origin(Bench())]
     *_, written = benchmark.markdown(rows).splitlines()
     cells = [cell.strip() for cell in written.strip("|").split("|")]
     assert cells == ["redraw", "", "", "", "≤ 90 s", "2,048 MB", "not measured: no runs"]
     assert benchmark.line(rows[0]) == "redraw: not measured: no runs (goal ≤ 90 s)"
+
+
+def test_what_is_measured_again_takes_the_place_of_its_own_rows_alone(tmp_path, monkeypatch):
+    """Of the committed table, whose numbers are read and written as they are."""
+    for name in ("benchmark.csv", "benchmark.md"):
+        shutil.copy(ROOT / "figures" / "study" / name, tmp_path)
+    before = pd.read_csv(tmp_path / "benchmark.csv", dtype=str)
+    again = [asdict(Result("started", 7.5, "s", "", np.nan, "≤ 8 s", 99.0))]
+    said = [sys.executable, "-c", f"print({json.dumps(json.dumps(again))})"]
+    run = subprocess.run
+    monkeypatch.setattr(benchmark.subprocess, "run", lambda command, **options: run(said, **options))
+    benchmark.main(only="start", folder=tmp_path)
+    after = pd.read_csv(tmp_path / "benchmark.csv", dtype=str)
+    others = before[before["measurement"] != "start"]
+    assert 0 < len(others) < len(before)
+    kept = after[after["measurement"] != "start"]
+    pd.testing.assert_frame_equal(kept.reset_index(drop=True), others.reset_index(drop=True))
+    (new,) = after[after["measurement"] == "start"].to_dict("records")
+    assert (new["what"], new["value"], new["commit"]) == ("started", "7.5", benchmark.commit())
+    assert list(after["measurement"].unique()) == [name for name in MEASUREMENTS if name in set(after["measurement"])]
+    text = (tmp_path / "benchmark.md").read_text()
+    assert f"commit {before['commit'][0]}" in text
+    assert f"commit {benchmark.commit()}" in text
+
+
+def test_a_table_that_does_not_say_what_its_rows_are_of_is_not_replaced(tmp_path):
+    (tmp_path / "benchmark.csv").write_text("what,value\nencode,1\n")
+    with refused("move it elsewhere"):
+        benchmark.keep("encode", [], tmp_path)
+    assert (tmp_path / "benchmark.csv").read_text() == "what,value\nencode,1\n"
 
 
 MISTAKES = {
@@ -135,6 +170,7 @@ MISTAKES = {
     "--hub nowhere": "there is no such folder",
     "-p runs 1": "-p does not belong to benchmark",
     "--only speed": "no measurement 'speed': choose from encode",
+    "--only pol_4000": "no measurement 'pol_4000' (did you mean pool_4000?)",
     "--dry-run": "--dry-run does not belong",
 }
 

@@ -14,7 +14,7 @@ from helpers import refused, tiny_config, write_checkpoint
 from sklearn.metrics import cohen_kappa_score
 
 from lib import __main__ as runner
-from lib import execution, labelling
+from lib import execution, labelling, status
 from lib.labelling import agreement, changes, handover
 from lib.labelling.classes import UNLABELLED
 from lib.labelling.journal import Journal
@@ -792,7 +792,7 @@ def test_it_runs_on_request_alone_and_finds_the_callers_file(tmp_path):
     ((path, values),) = runner.plan(asked, tmp_path, notebooks).jobs
     assert path == NOTEBOOK
     assert values == {"path": str(tmp_path / "mine.csv"), "labels": "a,b"}
-    assert runner.needed_runs(runner.plan(asked, tmp_path, notebooks)) == []
+    assert status.needed_runs(runner.plan(asked, tmp_path, notebooks)) == []
 
 
 def test_the_notebook_runs_without_a_person(tmp_path, tiny_encoder, monkeypatch):

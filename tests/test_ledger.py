@@ -64,7 +64,7 @@ def test_an_estimate_from_other_tasks_is_called_rough(tiny_protocol, whole):
     assert entry.rough
     assert not only(tiny_protocol(query=6), whole).rough
     assert ", roughly " in str(entry)
-    assert summary([entry]).endswith(" (by runs of other tasks or weights) of computing left")
+    assert summary([entry]).endswith(" of computing left (by the times of other tasks or weights)")
 
 
 def test_a_damaged_run_costs_as_much_as_the_whole_run(tiny_protocol, whole, tmp_path):
@@ -192,13 +192,58 @@ def test_dry_run_and_status_compute_and_write_nothing(notebook, tmp_path, monkey
     store = tmp_path / "kept"
     assert call(notebook, "--dry-run", "--results", str(store)) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "01_one: 3 runs: 3 missing; no estimate of computing left"
+    assert lines[0] == "01_one: 5 runs: 5 missing; no estimate of what is left"
     assert sum(line.startswith("  missing ") for line in lines) == 5
     assert lines[-1].startswith("all: 5 runs: 5 missing")
     assert call(notebook.parent.parent / "notebooks" / "01_one.ipynb", "--results", str(store), "--dry-run") == 0
     assert runner.main(["run", ".", "status", "--results", str(store)], notebook.parent, tmp_path) == 0
     assert sorted(tmp_path.rglob("*")) == before
     assert stored(store) == {}
+
+
+def test_a_dry_run_lists_each_run_once_where_it_is_first_needed(notebook, tmp_path, capsys):
+    shutil.copy(notebook, notebook.with_name("02_same.ipynb"))
+    assert call(notebook, "--dry-run", "--results", str(tmp_path / "kept"), "--only", "01,02") == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[1] for line in lines if line.startswith("  missing ")]
+    assert len(names) == len(set(names)) == 5
+    assert lines[-3:-1] == [lines[0].replace("01_one", "02_same"), "  5 runs that stand above"]
+
+
+def test_runs_of_different_sizes_and_settings_are_told_apart(tiny_protocol, tmp_path):
+    usual, others = tiny_protocol(), [tiny_protocol(query=6), tiny_protocol(rounds=0, start=20, pool=21)]
+    entries = ledger([usual, tiny_protocol(seed=1), *others], tmp_path)
+    said = {entry.run.protocol: entry.title.removeprefix(entry.run.name) for entry in entries}
+    assert [said[one] for one in (usual, *others)] == ["", " (query 6)", " (20 rows)"]
+
+
+MINILM = """
+from lib.protocol import profile as get_profile
+from lib.sweep import sweep
+study = get_profile(profile)
+sweep(study.grid(strategies="bald,random", hub=hub) + study.grid(tasks="trec", query=7, runs=1, hub=hub), results)
+"""
+
+
+def test_a_study_with_a_plan_is_listed_by_its_stages_and_the_hub_is_not_asked(tmp_path, monkeypatch, capsys):
+    """Each run once, where the plan has it, without data and though the Hub would not answer."""
+    (tmp_path / "notebooks").mkdir()
+    parameters = 'profile: str = "quick"\nhub: str = ""\nresults: str = ""'
+    cells = [new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(MINILM)]
+    for name in ("01_one", "02_two"):
+        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    monkeypatch.setattr(runner, "stay_offline", None)
+    monkeypatch.setattr("lib.tasks.read_texts", None)
+    options = "--profile", "minilm", "--dry-run", "--results", str(tmp_path / "kept")
+    assert call(tmp_path / "notebooks" / "01_one.ipynb", *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.split(":")[0] for line in lines if not line.startswith("  ")]
+    assert heads == ["01_one", "02_two", "stage A", "stage B", "stage F", "in no stage", "all"]
+    names = [line.split()[1] for line in lines if line.startswith("  missing ")]
+    assert len(names) == len(set(names)) == 51
+    stage_a = lines[lines.index(next(line for line in lines if line.startswith("stage A"))) + 1 :][:20]
+    assert {line.split()[1].split("-")[0] for line in stage_a} == {"trec", "sst2"}
+    assert "(query 7)" in lines[-2]
 
 
 # ---- workers

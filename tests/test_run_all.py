@@ -1,6 +1,7 @@
 """The command line: what run_all.sh accepts, refuses, runs and reports."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,7 +13,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lib import __main__ as runner
+from lib.acquisition import STRATEGIES
 from lib.execution import KERNEL
+from lib.protocol import PROFILES
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -44,14 +47,18 @@ def call(notebooks: Path, *options: str, verb: str = "run") -> int:
 
 
 MISTAKES = {
-    "--profil quick": "unknown argument '--profil': choose from --profile, --only, --hub",
-    "tset": "unknown argument 'tset'",
+    "--profil quick": "unknown argument '--profil' (did you mean --profile?): choose from --profile, --only, --hub",
+    "--nothing": "unknown argument '--nothing': choose from",
+    "tset": "unknown command 'tset' (did you mean test?): choose from status, publish",
+    "staus": "unknown command 'staus' (did you mean status?)",
+    "--profile minilmm": "--profile minilmm (did you mean minilm?)",
+    "--only 02_to": "no notebook '02_to' (did you mean 02_two?)",
     "--profile large": "--profile large: choose from quick, minilm, paper",
     "--profile": "--profile needs quick|minilm|paper after it",
     "--hub --only 01": "--hub needs FOLDER after it",
     "--only 01,09": "no notebook '09': choose from 01, 02",
     "--only=": "no notebook '': choose from 01, 02",
-    "-p tasc reviews": "-p tasc reviews: no chosen notebook has it: choose from frozen, rate, runs, tasks, warm",
+    "-p tasc reviews": "-p tasc reviews: no chosen notebook has it (did you mean tasks?): choose from frozen, rate,",
     "--only 02 -p tasks reviews": "only notebook 01 has it: add --only 01",
     "-p runs": "-p needs NAME VALUE after it",
     "-p runs many": "-p runs many: give a whole number, as in -p runs 3",
@@ -62,6 +69,7 @@ MISTAKES = {
     "--hub nowhere": "--hub nowhere: there is no such folder",
     "--results notebooks/01_one.ipynb": "this is not a folder",
     "--workers two": "--workers two: give a whole number",
+    "--workers 0": "--workers 0: give a whole number from 1 on",
 }
 
 
@@ -111,14 +119,27 @@ def test_only_chooses_notebooks_and_keeps_their_order(notebooks):
     assert names() == ["01_one.ipynb", "02_two.ipynb"]
     assert names("--only", "02") == ["02_two.ipynb"]
     assert names("--only=02,01") == ["01_one.ipynb", "02_two.ipynb"]
+    assert names("--only", "two,01_one") == ["01_one.ipynb", "02_two.ipynb"]
 
 
 def test_help_names_the_options_and_every_parameter(notebooks, capsys):
     assert call(notebooks, verb="help") == 0
     out = capsys.readouterr().out
     assert all(option in out for option in runner.OPTIONS)
-    assert "  tasks        separated by commas (01)\n" in out
+    assert re.search(r"^  tasks +separated by commas \(01\)$", out, re.MULTILINE)
     assert "  frozen " in out
+    for name, profile in PROFILES.items():
+        assert re.search(rf"^  tasks of {name} +{', '.join(profile.tasks)}$", out, re.MULTILINE)
+    assert re.search(rf"^  strategies +{', '.join(STRATEGIES)}$", out, re.MULTILINE)
+
+
+def test_the_examples_of_the_help_are_commands_that_are_accepted(capsys):
+    """With the notebooks of the study."""
+    assert runner.main(["help", "."]) == 0
+    written = re.findall(r"^  \./run_all\.sh(.*?)(?:   .*)?$", capsys.readouterr().out, re.MULTILINE)
+    assert len(written) >= 5
+    for options in written:
+        assert runner.main(["check", ".", *options.split()]) == 0, options
 
 
 def test_the_check_needs_nothing_but_python(notebooks):
