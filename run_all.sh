@@ -70,7 +70,7 @@ set_up() {
         step "installing torch" pip_install "$(grep '^torch==' requirements.lock)"
     fi
     step "installing lib" pip_install --no-deps --no-build-isolation -e .
-    step "registering the kernel" "$environment/bin/python" -m ipykernel install --sys-prefix --name bert-bald
+    step "registering the kernel" "$environment/bin/python" -m ipykernel install --sys-prefix --name bert-bald --display-name "BERT and BALD"
     fingerprint >"$environment/bert-bald.stamp"
 }
 

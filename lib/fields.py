@@ -8,7 +8,13 @@ from pathlib import Path
 
 
 class StudyError(ValueError):
-    """A user's mistake, said in one line: what was given, what is allowed, what to do."""
+    """A user's mistake, said in one line: what was given, what is allowed, what to do.
+
+    In a notebook it is that line, too: IPython asks an error how its traceback is shown.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
 
 
 CHOICES = {

@@ -15,6 +15,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from lib import __main__ as runner
 from lib.acquisition import STRATEGIES
 from lib.execution import KERNEL
+from lib.fields import StudyError
 from lib.protocol import PROFILES
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -212,6 +213,37 @@ def test_a_mistake_that_a_notebook_finds_is_one_line_and_exit_code_2(notebooks):
     done = run(notebooks, "--workers", "1", "--only", "01")
     assert done.returncode == 2
     assert done.stderr.startswith("01_one: tasks: choose another; see ")
+    executed = nbformat.read(notebooks.parent / "executed" / "quick" / "01_one.ipynb", as_version=4)
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    errors = [output for output in outputs if output.output_type == "error"]
+    assert [(error.ename, error.traceback) for error in errors] == [("StudyError", ["tasks: choose another"])]
+
+
+def test_a_mistake_is_one_line_in_a_notebook_whatever_led_to_it(capsys):
+    """Not the traceback of the error that it was made from, nor its own."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    def read():
+        try:
+            return int("three")
+        except ValueError as error:
+            raise StudyError("runs=three: give a whole number") from error
+
+    shell = InteractiveShell()
+    shell.user_ns["read"] = read
+    shell.run_cell("read()")
+    out, err = capsys.readouterr()
+    assert (out.strip(), err) == ("runs=three: give a whole number", "")
+
+
+def test_the_kernel_that_set_up_registers_is_the_one_that_the_notebooks_name():
+    """Else opening a notebook changes it."""
+    script = (CHECKOUT / "run_all.sh").read_text("utf-8")
+    name, shown = re.search(r'ipykernel install .* --name (\S+) --display-name "(.+)"', script).groups()
+    assert name == KERNEL
+    for path in (CHECKOUT / "notebooks").glob("*.ipynb"):
+        kernel = nbformat.read(path, as_version=4).metadata.kernelspec
+        assert (kernel.name, kernel.display_name, kernel.language) == (name, shown, "python"), path.name
 
 
 LONG = """
