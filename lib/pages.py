@@ -1,4 +1,7 @@
-"""Executed notebooks as pages to open from a file, without network or kernel, and an index of all their figures."""
+"""Executed notebooks as pages to open from a file, without network or kernel, and an index of all of them.
+
+The index has each notebook's answer, its figures and its tables.
+"""
 
 import base64
 import html
@@ -12,17 +15,25 @@ import nbformat
 from lib.command import UsageError
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-# what the lab template would load from the network: none of it is needed to read the page
-OFFLINE = """\
-{% extends 'lab/index.html.j2' %}
-{% block html_head_js %}{% endblock %}
-{% block html_head_js_mathjax %}{% endblock %}
-{% block html_head_js_mermaidjs %}{% endblock %}
+INDEX = "index.html"
+# without what the lab template would load from the network, none of which is needed to read the page; with a way back
+OFFLINE = f"""\
+{{% extends 'lab/index.html.j2' %}}
+{{% block html_head_js %}}{{% endblock %}}
+{{% block html_head_js_mathjax %}}{{% endblock %}}
+{{% block html_head_js_mermaidjs %}}{{% endblock %}}
+{{% block body_header %}}{{{{ super() }}}}
+<nav style="padding: 8px 16px"><a style="color: #0645ad" href="{INDEX}">← All notebooks, figures and tables</a></nav>
+{{% endblock %}}
 """
 STYLE = """\
 :root { color-scheme: light dark; }
 body { font-family: system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-figure { margin: 2rem 0; } img { max-width: 100%; background: white; } figcaption { margin-bottom: 0.5rem; }
+section { margin: 3rem 0; } figure { margin: 2rem 0; }
+img { max-width: 100%; background: white; } figcaption { margin-bottom: 0.5rem; }
+details { margin: 1rem 0; overflow-x: auto; } summary { cursor: pointer; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem; }
+th, td { border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transparent); padding: 0.25rem 0.75rem; }
 """
 
 
@@ -43,7 +54,7 @@ def write(executed: Path, names=None) -> Path:
         (folder / f"{path.stem}.html").write_text(page(notebook, path.stem), "utf-8")
         sections.append(section(notebook, path.stem))
     title = f"Notebooks and figures of the profile {executed.name}"
-    index = folder / "index.html"
+    index = folder / INDEX
     index.write_text(
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f"<style>{STYLE}</style></head>\n<body><h1>{html.escape(title)}</h1>\n{''.join(sections)}</body></html>\n",
@@ -93,13 +104,17 @@ def formula(found: re.Match) -> str:
 
 def figures(notebook) -> Iterator[tuple[str, dict]]:
     """Every picture among the outputs: the heading that it stands below, and the output's data."""
+    return ((heading, data) for heading, data in outputs(notebook) if "image/png" in data)
+
+
+def outputs(notebook) -> Iterator[tuple[str, dict]]:
+    """What was shown: the heading that it stands below, and the output's data."""
     heading = ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and (found := re.search(r"^#+ +(.+)$", cell.source, re.MULTILINE)):
             heading = found[1]
         for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                yield heading, output["data"]
+            yield heading, output.get("data", {})
 
 
 def img(heading: str, picture: str) -> str:
@@ -107,11 +122,30 @@ def img(heading: str, picture: str) -> str:
 
 
 def section(notebook, name: str) -> str:
-    """Title, link and every figure of a notebook; one that is shown twice has the heading of its last place."""
-    title = re.search(r"^#+ +(.+)$", notebook.cells[0].source, re.MULTILINE)
+    """Title, link, answer, every figure and every table of a notebook.
+
+    A figure that is shown twice has the heading of its last place; the tables below one heading open together.
+    """
+    from nbconvert.filters import markdown2html
+
+    first = re.search(r"^#+ +(.+)$", notebook.cells[0].source, re.MULTILINE)
+    title = first[1] if first else name
+    pictures = {data["image/png"]: heading for heading, data in figures(notebook)}
     drawn = "".join(
-        f"<figure><figcaption>{html.escape(heading)}</figcaption>{img(heading, picture)}</figure>\n"
-        for picture, heading in {data["image/png"]: heading for heading, data in figures(notebook)}.items()
+        f"<figure>{'' if heading == title else f'<figcaption>{html.escape(heading)}</figcaption>'}"
+        f"{img(heading, picture)}</figure>\n"
+        for picture, heading in pictures.items()
+    )
+    said = [(heading, data.get("text/markdown", "")) for heading, data in outputs(notebook)]
+    answers = "".join(markdown2html(text) for _, text in said if text.startswith("**Answer.**"))
+    tables = {}
+    for heading, text in said:
+        if text.startswith("|"):
+            tables.setdefault(heading, []).append(text)
+    told = "".join(
+        f"<details><summary>{'Table' if len(texts) == 1 else f'{len(texts)} tables'}: {html.escape(heading)}</summary>"
+        f"{''.join(map(markdown2html, texts))}</details>\n"
+        for heading, texts in tables.items()
     )
     link = f'<a href="{html.escape(name)}.html">{html.escape(name)}</a>'
-    return f"<section><h2>{html.escape(title[1] if title else name)}</h2><p>{link}</p>\n{drawn}</section>\n"
+    return f"<section><h2>{html.escape(title)}</h2><p>{link}</p>\n{answers}{drawn}{told}</section>\n"

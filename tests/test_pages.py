@@ -42,10 +42,13 @@ def executed(tmp_path):
     folder.mkdir()
     first = [
         new_markdown_cell("# Sizes <b>&\n\n**Question.** Which?"),
+        shown(markdown="**Answer.** The *larger*.", plain="<Markdown>"),
         shown(png=picture(1), plain="<Figure>"),
         shown(png=picture(2), plain="<Figure>"),
         new_markdown_cell("## Figure 2: by task\n\n$$|\\Delta\\theta| = \\frac{1}{N}\\sum_n |x_n|$$"),
         shown(png=picture(2), plain="<Figure>"),
+        shown(markdown="| task | mean |\n|:-----|-----:|\n| &lt;i&gt; | 0.5 |", plain="<Markdown>"),
+        shown(markdown="Not | a table", plain="<Markdown>"),
     ]
     second = [
         new_markdown_cell("# Rows"),
@@ -61,9 +64,24 @@ def test_the_index_shows_every_figure_below_its_heading_and_links_every_page(exe
     assert index == executed / "html" / "index.html"
     text = index.read_text("utf-8")
     assert re.findall('href="(.*?)"', text) == ["01_sizes.html", "05_rows.html"]
-    assert re.findall("<figcaption>(.*?)</figcaption>", text) == ["Sizes &lt;b&gt;&amp;", "Figure 2: by task"]
+    assert re.findall("<h2>(.*?)</h2>", text) == ["Sizes &lt;b&gt;&amp;", "Rows"]
+    assert re.findall("<figcaption>(.*?)</figcaption>", text) == ["Figure 2: by task"], "no heading is said twice"
     assert text.count("data:image/png;base64,") == 2
     assert all((executed / "html" / name).exists() for name in ("01_sizes.html", "05_rows.html"))
+
+
+def test_the_index_shows_every_answer_and_every_table_and_each_page_leads_back_to_it(executed):
+    index = pages.write(executed)
+    text = index.read_text("utf-8")
+    assert "<p><strong>Answer.</strong> The <em>larger</em>.</p>" in text
+    assert re.findall("<summary>(.*?)</summary>", text) == ["Table: Figure 2: by task"]
+    assert re.findall("<t[hd].*?>(.*?)</t[hd]>", text) == ["task", "mean", "&lt;i&gt;", "0.5"]
+    assert "<i>" not in text
+    assert "Not | a table" not in text
+    for name in ("01_sizes.html", "05_rows.html"):
+        page = (index.parent / name).read_text("utf-8")
+        back = re.search(r'<body.*?<a [^>]*href="(.*?)">', page, re.DOTALL)[1]
+        assert (index.parent / back).samefile(index)
 
 
 def test_only_the_notebooks_that_are_named_are_shown(executed):
@@ -77,7 +95,7 @@ def test_pages_ask_the_network_for_nothing(executed):
     for page in (executed / "html").glob("*.html"):
         text = page.read_text("utf-8")
         sources = re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', text)
-        assert set(sources) <= {"01_sizes.html", "05_rows.html"}
+        assert set(sources) <= {"index.html", "01_sizes.html", "05_rows.html"}
         assert "<script src" not in text
         assert not re.search(r"@import|url\(\s*['\"]?http", text)
 
