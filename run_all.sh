@@ -108,7 +108,7 @@ if ! is_set_up; then
     exec 9>&-
 fi
 python=$environment/bin/python
-"$python" -m lib.sources >>"$log"
+"$python" -m lib.data.sources >>"$log"
 
 if [ "${1:-}" = test ]; then
     shift

@@ -8,8 +8,9 @@ import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lib import help, status
-from lib.command import OPTIONS, Command, UsageError, plan, plan_audit, plan_benchmark, read_notebooks
+from lib.command import help, status
+from lib.command.options import OPTIONS, Command, UsageError, plan, plan_audit, plan_benchmark, read_notebooks
+from lib.fields import SCHEDULER
 
 __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
 
@@ -54,7 +55,7 @@ def benchmark(given: dict[str, str], verb: str) -> int:
     if verb == "check":
         return 0
     stop_on_signals()
-    from lib.benchmark import main as measure_all
+    from lib.benchmark.table import main as measure_all
     from lib.fields import StudyError
 
     try:
@@ -68,9 +69,9 @@ def audit(given: dict, verb: str) -> int:
     if verb == "check":
         return 0
     stop_on_signals()
-    from lib import audit
     from lib.fields import StudyError
-    from lib.results import STORE
+    from lib.store.results import STORE
+    from lib.sweeps import audit
 
     store = Path(given.pop("store") or STORE)
     try:
@@ -116,8 +117,8 @@ def stay_offline() -> None:
 def run(command: Command, executed: Path) -> int:
     """Compute what is missing of all runs that the notebooks need, then execute the notebooks, which draw them."""
     prepare_environment()
-    from lib.execution import MISTAKES, NOTHING, execute_all, failures_in
-    from lib.results import REDRAW
+    from lib.command.execution import MISTAKES, NOTHING, execute_all, failures_in
+    from lib.store.results import REDRAW
 
     os.environ.pop(REDRAW, None)
     needed = status.needed_runs(command)  # a mistake in the third notebook is said before anything is computed
@@ -141,7 +142,7 @@ def run(command: Command, executed: Path) -> int:
             errors.append(done.error)
             print(f"{name}: {done.message}; see {os.path.relpath(done.target)}", file=sys.stderr)
     if command.html:
-        from lib.pages import write
+        from lib.command.pages import write
 
         print(f"pages: {os.path.relpath(write(executed, {path.name for path, _ in command.jobs}))}", flush=True)
     if failures:
@@ -162,10 +163,10 @@ def cannot_compute(needed: list) -> str:
 
     Raises UsageError if none can be shown.
     """
-    from lib import sources
+    from lib.data import sources
+    from lib.data.tasks import texts_of
     from lib.fields import StudyError
-    from lib.sweep import plan as plan_runs
-    from lib.tasks import texts_of
+    from lib.sweeps.costs import plan as plan_runs
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}.values()
     missing = [run.protocol for run in runs if not run.done]
@@ -182,7 +183,7 @@ def cannot_compute(needed: list) -> str:
 
 def say_what_is_missing(needed: list) -> None:
     """One line of all runs that the notebooks need; none if all are there."""
-    from lib.ledger import ledger, say_missing
+    from lib.sweeps.ledger import ledger, say_missing
 
     entries = {entry.run.folder: entry for _, protocols, store in needed for entry in ledger(protocols, store)}
     if line := say_missing(list(entries.values())):
@@ -194,11 +195,11 @@ def say_what_is_missing(needed: list) -> None:
 
 def publish(command: Command, executed: Path) -> int:
     """Add the finished runs that the notebooks need to the committed study, with figures and executed notebooks."""
-    from lib import publish as publishing
+    from lib.command import publish as publishing
     from lib.fields import StudyError
-    from lib.ledger import ledger, say_missing
-    from lib.packing import Scope
     from lib.protocol import profile
+    from lib.store.packing import Scope
+    from lib.sweeps.ledger import ledger, say_missing
 
     entries = {
         entry.run.name: entry
@@ -222,11 +223,12 @@ def compute(command: Command, needed: list) -> None:
 
     What fails for another reason is in the store, and the notebooks say it.
     """
+    from lib.data.tasks import texts_of
     from lib.fields import StudyError
     from lib.protocol import digest
-    from lib.sweep import cost, follow
-    from lib.sweep import plan as plan_runs
-    from lib.tasks import texts_of
+    from lib.sweeps.compute import follow
+    from lib.sweeps.costs import cost
+    from lib.sweeps.costs import plan as plan_runs
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}
     stale = [run for run in runs.values() if run.state == "stale"]
@@ -256,8 +258,8 @@ def compute(command: Command, needed: list) -> None:
 
 def prepare_environment() -> None:
     """What kernels and workers inherit: one thread each, and this environment's kernel before any other."""
-    from lib.execution import KERNEL
-    from lib.sweep import SESSION
+    from lib.command.execution import KERNEL
+    from lib.sweeps.compute import SESSION
 
     kernel = Path(sys.prefix, "share", "jupyter", "kernels", KERNEL)
     if not kernel.is_dir():
@@ -272,11 +274,11 @@ def prepare_environment() -> None:
 @contextmanager
 def workers(command: Command, needed: bool):
     """The scheduler that the command names or the environment, else worker processes on this machine if needed."""
-    from lib.cluster import ADDRESS, answers, local_cluster
+    from lib.sweeps.cluster import answers, local_cluster
 
     if command.scheduler:
-        os.environ[ADDRESS] = command.scheduler
-    if address := os.environ.get(ADDRESS):
+        os.environ[SCHEDULER] = command.scheduler
+    if address := os.environ.get(SCHEDULER):
         if not answers(address):
             raise UsageError(f"no Dask scheduler answers at {address}: start one there, or leave it out")
         print(f"runs go to the Dask scheduler at {address}; progress: {answers(address)}", flush=True)

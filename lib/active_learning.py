@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import results, scoring, uncertainty
-from lib.baseline import Baseline
+from lib import scoring, uncertainty
+from lib.data.tasks import Task, load_task
 from lib.fields import StudyError
 from lib.model import Classifier, build_classifier
 from lib.parameter_change import mean_absolute_difference, snapshot
 from lib.prefix import frozen_prefix
 from lib.protocol import Protocol
-from lib.tasks import Task, load_task
+from lib.reading.baseline import Baseline
+from lib.store import results
 from lib.training import train
 
 

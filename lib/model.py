@@ -7,12 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib import sources
-from lib.decoder import DECODERS
-from lib.dropout import drop, replace_dropout
+from lib.data import sources
+from lib.data.rows import Batch
+from lib.decoder import DECODERS, Dropout, drop
 from lib.fields import StudyError
 from lib.protocol import Protocol
-from lib.rows import Batch
 
 
 class Encoder(nn.Module):
@@ -211,3 +210,12 @@ def frozen_parts(encoder: Encoder, frozen: int) -> list[nn.Module]:
     if frozen > 0:
         return [encoder.bert.embeddings, *encoder.layers[:frozen]]
     return list(encoder.layers[len(encoder.layers) + frozen :])
+
+
+def replace_dropout(module: nn.Module) -> None:
+    """Every nn.Dropout inside draws its numbers as `drop` does."""
+    for name, child in module.named_children():
+        if type(child) is nn.Dropout:
+            setattr(module, name, Dropout(child.p))
+        else:
+            replace_dropout(child)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lib.data.rows import Batch, Rows
 from lib.model import Classifier
-from lib.rows import Batch, Rows
 
 TOKENS = {"cpu": 1024, "cuda": 32_768}  # in a batch: what stays in the CPU's cache, what fills a GPU
 MEMORY = 2**30  # bytes of outputs that are kept in memory; more are kept in a file that is mapped into it

@@ -25,13 +25,13 @@ class Protocol:
     Each field that the paper fixes defaults to the paper's word. Raises StudyError if a value is not allowed.
     """
 
-    task: str  # name of a task in lib.tasks.TASKS
+    task: str  # name of a task in lib.data.tasks.TASKS
     strategy: str = "bald"  # acquisition function, a key of lib.acquisition.STRATEGIES
     seed: int = 0  # run number: decoder initialisation, row order, dropout, masks, random acquisition
     frozen: int = 0  # F: layers [0, F) and the embeddings; F < 0: the last -F layers
     frozen_dropout: str = "off"  # a frozen layer is a fixed function; "on": its dropout is active in training
 
-    encoder: str = "all-MiniLM-L6-v2"  # a name in lib.sources.ENCODERS, a checkpoint folder, or ID@REVISION
+    encoder: str = "all-MiniLM-L6-v2"  # a name in lib.data.sources.ENCODERS, a checkpoint folder, or ID@REVISION
     hub: str = ""  # folder laid out like the Hugging Face Hub; empty: the Hub itself
     rows: str = "study"  # of a task in lib/data/subsets, those it lists; "first": the data set's own, in its order
 

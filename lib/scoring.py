@@ -9,9 +9,9 @@ from scipy.stats import spearmanr
 from torch.nn import functional as F
 
 from lib import acquisition, uncertainty
+from lib.data.rows import Rows
 from lib.model import Classifier
 from lib.protocol import Protocol
-from lib.rows import Rows
 
 SAMPLES = (5, 10, 20, 50, 100, 200, 500, 1000)  # the S whose picks are compared, once in a run
 ALONE = 16  # rows that are encoded a second time, each in a batch of its own

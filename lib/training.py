@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lib.data.rows import Rows
 from lib.model import Classifier, frozen_parts
 from lib.prefix import Prefix, encoded
 from lib.protocol import Protocol
-from lib.rows import Rows
 
 
 def train(

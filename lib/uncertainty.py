@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lib.data.rows import Rows
 from lib.model import Classifier
 from lib.prefix import Prefix, encoded
-from lib.rows import Rows
 
 ELEMENTS = 4_000_000  # of the largest intermediate result of the stochastic passes
 PASSES = 100  # whose masked weights are in memory at once

@@ -12,7 +12,8 @@ import yaml
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from lib import active_learning, sources, training
+from lib import active_learning, training
+from lib.data import sources
 from lib.fields import StudyError
 
 ROOT = Path(__file__).resolve().parent.parent

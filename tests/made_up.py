@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lib.protocol import COMPUTING, LOCATIONS, Protocol
-from lib.results import Run
+from lib.store.results import Run
 
 CLASSES = {"sst2": 2, "qnli": 2, "mnli": 3, "snli": 3, "trec": 6}
 ORIGIN = {
@@ -27,7 +27,7 @@ ORIGIN = {
 
 @dataclass(frozen=True)
 class MadeUp:
-    """What lib.packing asks of a run. features: of a row; validation: rows, if the protocol does not say."""
+    """What lib.store.packing asks of a run. features: of a row; validation: rows, if the protocol does not say."""
 
     protocol: Protocol
     features: int = 192

@@ -1,6 +1,6 @@
 """Every notebook, from end to end, on a tiny random-initialised encoder; and every table, recounted from the store.
 
-The recounts read the files of the store themselves and use neither lib.results nor lib.statistics.
+The recounts read the files of the store themselves and use neither lib.store.results nor lib.reading.statistics.
 """
 
 import ast
@@ -27,14 +27,17 @@ from helpers import refused
 from scipy import stats
 
 from lib import __main__ as runner
-from lib import active_learning, execution, results
-from lib.command import ON_REQUEST
+from lib import active_learning
+from lib.command import execution
+from lib.command.options import ON_REQUEST
+from lib.data.tasks import read_texts
 from lib.figures.notebook import INDEX
 from lib.protocol import profile
-from lib.tasks import read_texts
+from lib.store import results
 
 EVERY = sorted(runner.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-NOTEBOOKS = [path for path in EVERY if path.name[:2] not in ON_REQUEST]  # of the study; tests/test_labelling.py has 07
+# those of the study; tests/labelling has 07
+NOTEBOOKS = [path for path in EVERY if path.name[:2] not in ON_REQUEST]
 NAMES = [path.stem for path in NOTEBOOKS]
 ENVIRONMENT = ("DASK_SCHEDULER_ADDRESS", "BERT_BALD_SESSION", "JUPYTER_PATH", "OMP_NUM_THREADS")
 QUICK = profile("quick")
@@ -195,7 +198,7 @@ def no_model(monkeypatch):
 
     monkeypatch.setattr(active_learning, "compute", stop)
     monkeypatch.setattr("lib.model._load_bert", stop)
-    monkeypatch.setattr("lib.rows.load_tokenizer", stop)
+    monkeypatch.setattr("lib.data.rows.load_tokenizer", stop)
     for name in ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
 
@@ -525,7 +528,7 @@ def test_what_a_notebook_cannot_work_with_is_one_line(name, changes, words, stud
 def test_results_that_are_not_there_are_one_line(study, tmp_path):
     protocols = QUICK.grid(tasks=TASK, runs=2, encoder=study.encoder)
     assert len(results.load("rounds", protocols, study.results)) == 2 * (QUICK.common["rounds"] + 1)
-    with refused("editorials-bald-F0-seed0", "missing", str(tmp_path), "lib.sweep"):
+    with refused("editorials-bald-F0-seed0", "missing", str(tmp_path), "lib.sweeps.sweep"):
         results.load("rounds", protocols, tmp_path)
 
 

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from lib import published
+from lib.command.publish import write_overview
 from lib.protocol import profile
-from lib.publish import write_overview
-from lib.results import ROOT
+from lib.store import published
+from lib.store.results import ROOT
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 README = PAGES[0].read_text("utf-8")

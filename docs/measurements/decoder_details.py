@@ -25,10 +25,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import acquisition, uncertainty
+from lib.data.tasks import load_task
 from lib.decoder import HEIGHTS
 from lib.model import build_classifier
 from lib.protocol import Protocol
-from lib.tasks import load_task
 from lib.training import train
 
 HERE = Path(__file__).parent

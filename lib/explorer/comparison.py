@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 
-from lib.escaping import in_html, isolated
+from lib.data.escaping import in_html, isolated
 from lib.explorer.data import Explored
 from lib.explorer.panes import number
 from lib.fields import StudyError
-from lib.qualitative import word_overlap
+from lib.reading.qualitative import word_overlap
 
 LISTED = 50  # rows of each list
 

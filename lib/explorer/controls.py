@@ -4,7 +4,7 @@ import ipywidgets as widgets
 import numpy as np
 from ipywidgets import Layout
 
-from lib.escaping import shortened, visible
+from lib.data.escaping import shortened, visible
 from lib.explorer.data import Explored
 from lib.explorer.filters import ANY, Filters
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import results
+from lib.data.tasks import Texts, read_texts
 from lib.fields import StudyError, named
 from lib.protocol import IDENTITY, Protocol
-from lib.qualitative import word_overlap
-from lib.results import Run
-from lib.tasks import Texts, read_texts
+from lib.reading.qualitative import word_overlap
+from lib.store import results
+from lib.store.results import Run
 
 NEVER = -1  # in the column `queried`: not queried in the whole run
 
@@ -140,10 +140,10 @@ def explore(given: Protocol | Run | Explored, store="") -> Explored:
     if isinstance(given, Explored):
         return given
     if not isinstance(given, Protocol | Run):
-        raise StudyError(f"{reprlib.repr(given)} is not a run: give a lib.protocol.Protocol or a lib.results.Run")
+        raise StudyError(f"{reprlib.repr(given)} is not a run: give a lib.protocol.Protocol or a lib.store.results.Run")
     run = given if isinstance(given, Run) else Run(given, Path(store or results.STORE))
     if run.failure:
-        raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.sweep.sweep first")
+        raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.sweeps.sweep first")
     rounds, pool, samples = (results.load(table, [run.protocol], run.store) for table in ("rounds", "pool", "samples"))
     texts = read_texts(run.protocol.task, run.protocol.hub, run.protocol.rows)
     return Explored(run, texts, rounds, by_round(pool), {k: s.set_index("row") for k, s in by_round(samples).items()})
@@ -179,4 +179,4 @@ def pair(protocols: list[Protocol], store="") -> list[Run]:
         if run.protocol.scores:
             wanted = dataclasses.replace(run.protocol, strategy="random")
             return [run, *(other for other in there if other.protocol == wanted)]
-    raise StudyError("none of these runs is in the store with scores: compute them with lib.sweep.sweep first")
+    raise StudyError("none of these runs is in the store with scores: compute them with lib.sweeps.sweep first")

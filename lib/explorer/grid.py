@@ -5,7 +5,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from lib.escaping import shortened, visible
+from lib.data.escaping import shortened, visible
 from lib.explorer.data import Explored
 from lib.explorer.panes import number, when
 

@@ -4,7 +4,7 @@ import re
 
 import pandas as pd
 
-from lib.escaping import in_html, isolated, shortened
+from lib.data.escaping import in_html, isolated, shortened
 from lib.explorer.data import NEVER, Explored
 from lib.explorer.drawings import entropy_bar, strip
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lib.escaping import in_html, isolated
+from lib.data.escaping import in_html, isolated
 from lib.explorer import comparison
 from lib.explorer.data import Explored
 from lib.explorer.drawings import picture

@@ -11,20 +11,20 @@ import pandas as pd
 from IPython.display import Markdown
 from ipywidgets import Layout
 
-from lib.escaping import in_cell, in_html
+from lib.data.escaping import in_cell, in_html
 from lib.explorer import comparison, data, filters, panes, static
 from lib.explorer.controls import Controls
 from lib.explorer.drawings import histogram
 from lib.explorer.grid import Grid, cells, columns
 from lib.fields import StudyError
 from lib.protocol import Protocol
-from lib.results import Run
+from lib.store.results import Run
 
 
 class Explorer(widgets.VBox):
     """The pool of a run that scores, in every round; and beside it another run, such as random of the same seed.
 
-    run, other: a lib.protocol.Protocol or lib.results.Run that is finished. store: where they lie if they are
+    run, other: a lib.protocol.Protocol or lib.store.results.Run that is finished. store: where they lie if they are
     protocols; empty: results/ of the checkout. page: rows of a page. Reads the store and the texts, never a model.
     Raises StudyError if a run is not there, has no scores, or `other` has other rows.
     """

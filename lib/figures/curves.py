@@ -8,8 +8,8 @@ import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
 from lib.figures.looks import BLUE, apart, bars, colours, dashes, label, log_ticks, of_rows, panels, shared_legend
-from lib.statistics import bootstrap_interval
-from lib.worth import baseline_curves
+from lib.reading.statistics import bootstrap_interval
+from lib.reading.worth import baseline_curves
 
 
 @of_rows
@@ -94,8 +94,8 @@ def _looks_of_levels(levels) -> dict:
 def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", ylabel: str = "difference"):
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
-    table: as lib.statistics.paired_difference returns it, with the columns `x`, `by` (if there are levels) and `panel`.
-    Differences of one run have no interval, and no bar.
+    table: as lib.reading.statistics.paired_difference returns it, with the columns `x`, `by` (if there are levels) and
+    `panel`. Differences of one run have no interval, and no bar.
     """
     figure, axes = panels(table[panel].nunique(), height=2.8, sharey=True)
     for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):

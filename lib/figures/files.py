@@ -10,7 +10,7 @@ from pandas.api.types import is_numeric_dtype
 
 from lib.fields import named
 from lib.figures.looks import label
-from lib.provenance import ROOT, commit
+from lib.store.provenance import ROOT, commit
 
 FIGURES = ROOT / "figures"
 # columns of the code's tables, as a reader should see them; others as on the axes of figures

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from lib.acquisition import STRATEGIES
 from lib.fields import named
-from lib.wording import NOTHING
+from lib.reading.wording import NOTHING
 
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
 BLUE, ORANGE, GREEN, _, PURPLE, _, _, GREY, *_ = sns.color_palette("colorblind")

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from lib.figures.files import markdown, save_table
 from lib.protocol import Profile, Protocol
-from lib.provenance import commit, processor
-from lib.wording import NOTHING, say_chance, say_precision
+from lib.reading.wording import NOTHING, say_chance, say_precision
+from lib.store.provenance import commit, processor
 
 INDEX = (
     ("Figure 1, architecture", "00_claims", "00_architecture"),

@@ -19,7 +19,8 @@ PAPER = "the paper's number"
 def labels_needed(needed: pd.DataFrame, minus: str = "random"):
     """Labels until each run first is as accurate as random of its seed is at the end; a line a seed, a panel a task.
 
-    needed: as lib.worth.labels_needed makes it. Open markers: not reached, and so drawn one batch beyond the last size.
+    needed: as lib.reading.worth.labels_needed makes it. Open markers: not reached, and so drawn one batch beyond the
+    last size.
     """
     seeds = sorted(needed["seed"].unique())
     figure, axes = panels(needed["task"].nunique(), height=0.32 * len(seeds) + 1.5, sharey=True)
@@ -47,7 +48,8 @@ def labels_needed(needed: pd.DataFrame, minus: str = "random"):
 def forest(ledger: pd.DataFrame, columns: int = 3):
     """Every claim that has runs, a panel each, a line a task: estimate, 95 % interval, the verdict as colour and form.
 
-    ledger: as lib.claims.ledger makes it. The line is at nothing (zero; one for ratios); a cross: the paper's number.
+    ledger: as lib.reading.claims.ledger makes it. The line is at nothing (zero; one for ratios); a cross: the paper's
+    number.
     """
     known = ledger[ledger["verdict"] != "no runs"]
     claims = [*known.groupby("claim", sort=False)]

@@ -11,7 +11,7 @@ from lib.figures.looks import BLUE, colours, label, of_rows, panels, shared_lege
 def class_counts(counts: pd.DataFrame):
     """|T_c| against the rounds, a column a task, a row a strategy, a colour a class (Figure 6): mean over runs.
 
-    counts: columns task, strategy, round, class, rows, as lib.qualitative.class_counts returns them.
+    counts: columns task, strategy, round, class, rows, as lib.reading.qualitative.class_counts returns them.
     """
     tasks, strategies = counts["task"].unique(), counts["strategy"].unique()
     size = (4.6 * len(tasks), 2.9 * len(strategies))
@@ -31,8 +31,8 @@ def class_counts(counts: pd.DataFrame):
 def lengths(table: pd.DataFrame):
     """Tokens of a picked row over those of a row of the pool, against |T|: a panel a task, a line a strategy.
 
-    table: columns task, strategy, labelled, longer, as lib.qualitative.lengths returns them. Band: 95 % bootstrap
-    interval over seeds. Dotted: no preference.
+    table: columns task, strategy, labelled, longer, as lib.reading.qualitative.lengths returns them. Band: 95 %
+    bootstrap interval over seeds. Dotted: no preference.
     """
     figure, axes = panels(table["task"].nunique(), sharey=True)
     for ax, (task, some) in zip(axes, table.groupby("task", sort=False), strict=True):

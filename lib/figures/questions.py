@@ -1,4 +1,4 @@
-"""What the paper leaves open, as lib.questions measures it: settings, the effect of S, calibration, rejection."""
+"""What the paper leaves open (lib.reading.questions measures it): settings, the effect of S, calibration, rejection."""
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ RULES |= {"confidence": (GREEN, "-.")}
 def settings(table: pd.DataFrame, minus: str, of: str = "setting", xlabel: str = "difference"):
     """Paired differences of each setting from `minus`, one panel a task: points with their 95 % intervals.
 
-    table: as lib.statistics.paired_difference returns it. Open markers: one run, which has no interval.
+    table: as lib.reading.statistics.paired_difference returns it. Open markers: one run, which has no interval.
     """
     figure, axes = panels(table["task"].nunique(), width=5, height=0.4 * table[of].nunique() + 1.4)
     for ax, (task, some) in zip(axes, table.groupby("task", sort=False), strict=True):

@@ -10,14 +10,14 @@ import pandas as pd
 
 from lib import acquisition, scoring, uncertainty
 from lib.active_learning import device, settled
-from lib.escaping import in_cell
+from lib.data.escaping import in_cell
+from lib.data.rows import load_tokenizer
 from lib.fields import StudyError
 from lib.labelling import changes
 from lib.labelling.state import Labelling, as_tokens
 from lib.labelling.tables import SURROGATES, as_text
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol
-from lib.rows import load_tokenizer
 
 OWN_COLUMNS = ("row", "label", "from")
 EXAMPLE = '''\

@@ -5,7 +5,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from lib.escaping import in_html, isolated, shortened, visible
+from lib.data.escaping import in_html, isolated, shortened, visible
 from lib.fields import StudyError, brief
 from lib.labelling.agreement import say_agreement, say_stop
 from lib.labelling.state import Labelling

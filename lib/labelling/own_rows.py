@@ -11,7 +11,7 @@ from lib.fields import StudyError
 from lib.labelling.classes import UNLABELLED, check_classes, class_names, classes_in, classes_of, settle
 from lib.labelling.tables import as_text, other_separator, read_table
 from lib.protocol import digest
-from lib.provenance import ROOT
+from lib.store.provenance import ROOT
 
 DEMONSTRATION = ROOT / "demonstration" / "reviews.csv"
 
@@ -116,7 +116,7 @@ def listed(parts: list[str], most: int = 10) -> str:
 
 def write_demonstration(path: Path = DEMONSTRATION, rows: int = 200) -> Path:
     """Write a csv with the first sentences of the task `reviews`, in columns text and label. → its path"""
-    from lib.tasks import read_texts
+    from lib.data.tasks import read_texts
 
     task = read_texts("reviews")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,1 @@
+"""The study's speed against its floors."""

@@ -1,0 +1,131 @@
+"""One notebook, executed by papermill in this environment's kernel, in a process of its own.
+
+python -m lib.command.execution SOURCE TARGET VALUES prints one JSON object: the class of the error that stopped it,
+and a line about it; both empty if it ended well.
+"""
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from lib.store.provenance import ROOT
+
+KERNEL = "bert-bald"
+NOTHING = "NothingToDraw"  # the class of lib.sweeps.compute's error that is none under --redraw
+MISTAKES = ("StudyError", "DamagedStudy", NOTHING)  # classes of errors that are the user's, and one line
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a notebook ended: `error` is the class of what stopped it, or empty; `message` one line about it."""
+
+    source: Path
+    target: Path
+    error: str
+    message: str
+    seconds: float
+
+
+def execute_all(jobs: list[tuple[Path, dict]], folder: Path, at_once: int) -> Iterator[Execution]:
+    """Execute notebooks into `folder`, some at a time; → how each ended, as it ends. One that fails stops no other.
+
+    jobs: notebook, parameter → value. They have a session of their own: what stops this process stops them once.
+    """
+    waiting, running = list(jobs), []
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                source, values = waiting.pop(0)
+                running.append(Child(source, folder / source.name, values))
+            for child in [child for child in running if child.process.poll() is not None]:
+                running.remove(child)
+                yield child.result()
+            time.sleep(0.05)
+    finally:
+        for child in running:
+            child.process.terminate()
+        for child in running:
+            child.process.wait()
+
+
+class Child:
+    """A process that executes one notebook."""
+
+    def __init__(self, source: Path, target: Path, values: dict):
+        self.source, self.target, self.start = source, target, time.perf_counter()
+        self.out, self.err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115, until `result`
+        command = [sys.executable, "-m", "lib.command.execution", str(source), str(target), json.dumps(values)]
+        self.process = subprocess.Popen(
+            command, cwd=ROOT, stdout=self.out, stderr=self.err, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def result(self) -> Execution:
+        seconds = time.perf_counter() - self.start
+        with self.out, self.err:
+            lines = [file.seek(0) or file.read().strip().splitlines() or [""] for file in (self.out, self.err)]
+        try:
+            error, message = json.loads(lines[0][-1])
+        except ValueError:
+            error, message = "ProcessError", f"its process ended with code {self.process.returncode}: {lines[1][-1]}"
+        return Execution(self.source, self.target, error, message, seconds)
+
+
+def failures_in(notebook: Path) -> dict[str, dict]:
+    """Run → how it failed, as lib.sweeps.compute left it in the outputs of an executed notebook."""
+    from lib.sweeps.compute import FAILURES
+
+    try:
+        cells = json.loads(notebook.read_text("utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
+    return {failure["run"]: failure for one in data for failure in one.get(FAILURES, [])}
+
+
+# ---- in the child
+
+
+def execute(source: Path, target: Path, values: dict) -> tuple[str, str]:
+    """Run one notebook. Returns the class of the error that stopped it and a line about it, or twice ""."""
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)  # errors are told once, by the parent
+    kernel = {"kernel_name": KERNEL, "language": "python", "extra_arguments": ["--log-level=CRITICAL"]}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        papermill.execute_notebook(source, target, values, cwd=ROOT, progress_bar=False, **kernel)
+    except papermill.PapermillExecutionError as error:
+        lines = error.evalue.strip().splitlines() or [""]
+        return error.ename, lines[0] if error.ename in MISTAKES else f"{error.ename}: {lines[0]}"
+    except DeadKernelError:
+        mark_unfinished(target)
+        return "DeadKernelError", "its kernel died, perhaps for want of memory"
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        return type(error).__name__, f"{type(error).__name__}: {lines[0]}"
+    return "", ""
+
+
+def mark_unfinished(path: Path) -> None:
+    """papermill saves every cell as completed when a kernel dies."""
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    note = nbformat.v4.new_markdown_cell("**The kernel died: this notebook did not finish.**")
+    notebook.cells.insert(0, note)
+    nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the kernel ends with this process
+    with suppress(KeyboardInterrupt):
+        print(json.dumps(execute(Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3]))))

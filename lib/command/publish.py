@@ -1,0 +1,134 @@
+"""Make the runs of a profile, its figures and executed notebooks the committed study:  ./run_all.sh publish
+
+The finished runs that the notebooks need go to results/study/<profile>/ (lib.store.published says how), beside those
+that are there already; figures/<profile>/ to figures/study/<profile>/; executed/<profile>/ over notebooks/, outputs and
+all, without papermill's own marks and the state of widgets. Each file is there whole or not at all.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+
+from lib.command.pages import without_widgets
+from lib.fields import StudyError
+from lib.protocol import Profile
+from lib.reading.advice import compare, overview
+from lib.store import published
+from lib.store.files import read_json
+from lib.store.packing import Scope
+from lib.store.published import FORMAT, Study
+from lib.store.results import ROOT, Run
+
+PAPERMILLS_CELL = "injected-parameters"
+
+
+def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path) -> Iterator[str]:
+    """Publish finished runs of a profile, and the notebooks as executed in a folder. → a line for each thing done.
+
+    Raises StudyError as `publish_runs` does, and if there is nothing to publish.
+    """
+    name = scope.study.name
+    there = (published.STUDIES / name / published.MANIFEST).exists()
+    if not runs and not there:
+        raise StudyError(f"no run that these notebooks need is finished: ./run_all.sh --profile {name} computes them")
+    study, new = publish_runs(published.STUDIES / name, scope, runs) if runs else (Study(published.STUDIES / name), 0)
+    sizes = [path.stat().st_size for path in study.folder.iterdir()]
+    yield f"{study.folder}: {len(study.runs)} runs, {new} of them new; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"
+    figures, target = ROOT / "figures" / name, ROOT / "figures" / "study" / name
+    yield f"{target}: {publish_figures(figures, target)} files"
+    yield f"{notebooks[0].parent}: {publish_notebooks(notebooks, executed)} notebooks as they were executed"
+    if write_overview(ROOT / "README.md", scope.study):
+        yield f"{ROOT / 'README.md'}: the table of results"
+
+
+def write_overview(readme: Path, study: Profile) -> bool:
+    """Put what came out in the place of README's table of this profile's results. → whether it has one"""
+    begin, end = f"<!-- results of {study.name} -->\n", "<!-- end of results -->"
+    text = readme.read_text("utf-8")
+    if begin not in text:
+        return False
+    table = overview(compare(study)).to_markdown(index=False)
+    before, rest = text.split(begin, 1)
+    readme.write_text(f"{before}{begin}{table}\n{end}{rest.split(end, 1)[1]}", "utf-8")
+    return True
+
+
+def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, int]:
+    """Add finished runs to the published study in a folder, in place of the same. → the study, and how many are new.
+
+    Raises StudyError if what is there cannot be added to, DamagedRun or DamagedStudy if something was altered.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with published.locked(folder):
+        before = Study(folder) if (folder / published.MANIFEST).exists() else None
+        if before and before.manifest.get("format") != FORMAT:
+            raise StudyError(f"{folder} is of another version of this study's format: move it away, then publish again")
+        old = before.runs if before else {}
+        kept = [name for name in old if name not in {run.name for run in runs}]
+        if before:
+            before.check()
+        for run in runs:
+            run.check()
+        tables = scope.tables(runs)
+        for kind, pieces in tables.items():
+            packed = [before.packed(kind, [name]) for name in kept] if before else []
+            tables[kind] = [piece for piece in packed if len(piece)] + pieces
+        entries = {name: old[name] for name in kept} | {run.name: entry(run) for run in runs}
+        study = published.write(folder, entries, tables, scope.left_out())
+    return study, len(entries) - len(old)
+
+
+def entry(run: Run) -> dict:
+    """What the manifest says of a run of the live store."""
+    fields = read_json(run.folder / "protocol.json")["fields"]
+    origin = dict(run.origin)
+    # a folder of this machine says nothing elsewhere
+    origin["locations"] = {name: place for name, place in origin["locations"].items() if not Path(place).is_absolute()}
+    return {"key": run.key, "identity": run.identity, "fields": fields, "provenance": origin}
+
+
+def publish_figures(figures: Path, target: Path) -> int:
+    """Copy figures and tables; those that are not made any more go, if any are made. → how many"""
+    files = sorted(path for path in figures.glob("*") if path.is_file())
+    target.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        scratch = target / f"{path.name}.tmp"
+        shutil.copyfile(path, scratch)
+        scratch.replace(target / path.name)
+    names = {path.name for path in files}
+    for path in target.iterdir():
+        if path.suffix == ".tmp" or (files and path.name not in names):
+            path.unlink()
+    return len(files)
+
+
+def publish_notebooks(notebooks: list[Path], executed: Path) -> int:
+    """Put what was executed to its end in the place of notebooks. → how many"""
+    there = {
+        path: nbformat.read(executed / path.name, as_version=4) for path in notebooks if (executed / path.name).exists()
+    }
+    whole = {path: notebook for path, notebook in there.items() if not ends_in_error(notebook)}
+    for path, notebook in whole.items():
+        scratch = path.with_name(f"{path.name}.tmp")
+        nbformat.write(without_papermill(notebook), scratch)
+        scratch.replace(path)
+    return len(whole)
+
+
+def ends_in_error(notebook) -> bool:
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    return any(output.output_type == "error" for output in outputs)
+
+
+def without_papermill(notebook):
+    notebook = without_widgets(notebook)
+    notebook.metadata.pop("papermill", None)
+    notebook.cells = [cell for cell in notebook.cells if PAPERMILLS_CELL not in cell.metadata.get("tags", [])]
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if "parameters" not in cell.metadata.get("tags", []):
+            cell.metadata.pop("tags", None)
+    return notebook

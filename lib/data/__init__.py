@@ -1,0 +1,1 @@
+"""Text in, tokens out: where weights and rows come from, the tasks, the study's own rows."""

@@ -1,0 +1,239 @@
+"""What is learnt, for somebody who has to decide about labelling: plain sentences, each made from a table.
+
+Numbers stand in the tables of the notebooks; a sentence has the one that matters.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lib.fields import named
+from lib.protocol import Profile
+from lib.reading import statistics, worth
+from lib.reading.wording import NOTHING, is_clear, listed, number, with_interval
+from lib.store import results
+
+RANDOMS = "random's labels"
+WITHIN = 0.01  # of accuracy: less does not matter
+
+
+def sides(differences: pd.DataFrame, name: str = "task") -> dict[str, list[str]]:
+    """better, worse, alike (the interval within ± WITHIN) or unclear → the levels of a table of paired differences."""
+    found = {"better": [], "worse": [], "alike": [], "unclear": []}
+    for row in differences.to_dict("records"):
+        if row["low"] >= -WITHIN and row["high"] <= WITHIN:
+            side = "alike"
+        elif row["low"] > 0 or row["high"] < 0:
+            side = "better" if row["low"] > 0 else "worse"
+        else:
+            side = "unclear"
+        found[side].append(f"{named(row[name])} ({number(row['mean'])})")
+    return found
+
+
+def say_sides(differences: pd.DataFrame, verbs: dict[str, str]) -> str:
+    """One clause for each side that has tasks: verbs: side → words before the tasks."""
+    found = sides(differences)
+    return "; ".join(f"{verbs[side]} {listed(tasks)}" for side, tasks in found.items() if tasks)
+
+
+def say_area(differences: pd.DataFrame) -> str:
+    """Does asking the model pay? differences: of the area under the curve from random's, by task and strategy."""
+    if not len(differences):
+        return NOTHING
+    verbs = {"better": "is better than random on", "worse": "is worse than random on"}
+    verbs |= {"alike": "makes no difference on", "unclear": "cannot be told from random on"}
+    said = []
+    for strategy, some in differences.groupby("strategy", sort=False):
+        clauses = [f"{verbs[side]} {listed(tasks)}" for side, tasks in sides(some).items() if tasks]
+        said.append(f"{named(strategy)} {listed(clauses)}.")
+    fewest, most = differences["runs"].min(), differences["runs"].max()
+    seeds = "one seed" if most == 1 else f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
+    what = "the mean accuracy over all sizes of T minus random's"
+    return f"{' '.join(said)} (In brackets {what}, over {seeds}; better or worse: its 95 % interval excludes zero.)"
+
+
+def say_saved(saved: pd.DataFrame) -> str:
+    """How many labels each strategy needs until it is as good as random is at the end, and random itself."""
+    if not len(saved):
+        return NOTHING
+    parts = []
+    for strategy, some in saved.groupby("strategy", sort=False):
+        needs = [
+            f"{row['labels']:.0f} labels instead of {row[RANDOMS]:.0f} on {named(row['task'])}{_doubt(row)}"
+            for row in some.to_dict("records")
+        ]
+        parts.append(f"{named(strategy)} needs {listed(needs)}")
+    return f"To be as accurate as random is in the end, {'; '.join(parts)}."
+
+
+def _doubt(row: dict) -> str:
+    if pd.isna(row["low"]):
+        return " (one run)"
+    return " (which chance alone can give)" if row["low"] <= 0 <= row["high"] else ""
+
+
+def say_first_batch(differences: pd.DataFrame) -> str:
+    """What BALD's first batch does, chosen after ten labels: accuracy minus random's there, a row a task."""
+    if not len(differences):
+        return NOTHING
+    size = differences["labelled"].min()
+    first = differences[differences["labelled"] == size]
+    worst = first.loc[first["mean"].idxmin()]
+    others = first.drop(worst.name)
+    said = (
+        f"The first batch is the risk, for a model that has seen a handful of labels chooses it: with {size} labels "
+        f"BALD's accuracy differs from random's by {with_interval(worst.to_dict())} on {named(worst['task'])}"
+    )
+    if worst["high"] >= 0:
+        said = (
+            f"The first batch, which a model chooses that has seen a handful of labels, shows no clear loss: with "
+            f"{size} labels BALD's accuracy differs from random's by {number(worst['mean'])} on {named(worst['task'])}"
+        )
+    rest = [f"{number(row['mean'])} on {named(row['task'])}" for row in others.to_dict("records")]
+    return f"{said}{f', and {listed(rest)}' if rest else ''}."
+
+
+def say_rare_classes(differences: pd.DataFrame, rounds: pd.DataFrame) -> str:
+    """Macro-F1 of BALD minus random at the last size of T, and how much of the pool's rarest class T holds there.
+
+    differences: columns task, labelled, mean, low, high; rounds: as lib.store.results.load gives them.
+    """
+    if not len(differences):
+        return NOTHING
+    last = differences[differences["labelled"] == differences["labelled"].max()]
+    verbs = {"better": "BALD's is above random's on", "worse": "BALD's is below random's on"}
+    verbs |= {"alike": "it is the same on", "unclear": "these runs cannot tell on"}
+    said = f"Macro-F1, in which a rare class counts as much as a frequent one: {say_sides(last, verbs)}."
+    held = [
+        f"{counts['bald']:.0f} rows where random has {counts['random']:.0f} on {named(task)}"
+        for task, counts in rarest(rounds).items()
+    ]
+    return f"{said} Of the pool's rarest class BALD has labelled {listed(held)}." if held else said
+
+
+def rarest(rounds: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """task → strategy → rows in T, at its last size, of the class that the pool has fewest of: means over seeds.
+
+    Tasks are left out whose rarest class is not rare: at least half of an equal share.
+    """
+    found = {}
+    for task, some in rounds.groupby("task", sort=False) if "pool_counts" in rounds else ():
+        pool = next((counts for counts in some["pool_counts"] if counts is not None and len(counts)), None)
+        if pool is None or min(pool) * len(pool) >= sum(pool) / 2 or not {"bald", "random"} <= set(some["strategy"]):
+            continue
+        last = some[some["labelled"] == some["labelled"].max()]
+        rare = last["class_counts"].str[min(range(len(pool)), key=pool.__getitem__)]
+        found[task] = rare.groupby(last["strategy"]).mean().to_dict()
+    return found
+
+
+def say_baseline(differences: pd.DataFrame) -> str:
+    """Is fine-tuning worth it? Fine-tuning minus logistic regression on random rows: columns task, labelled, mean, …"""
+    if not len(differences):
+        return NOTHING
+    sizes = sorted(differences["labelled"].unique())
+    few, many = sizes[min(1, len(sizes) - 1)], sizes[-1]
+    verbs = {
+        "better": "fine-tuning is ahead on",
+        "worse": "it is behind on",
+        "alike": "it makes no difference on",
+        "unclear": "these runs cannot tell on",
+    }
+    parts = [
+        f"with {size} random labels {say_sides(differences[differences['labelled'] == size], verbs)}"
+        for size in dict.fromkeys((few, many))
+    ]
+    return f"Against logistic regression on the frozen encoder, {'; '.join(parts)}."
+
+
+def say_freezing(differences: pd.DataFrame) -> str:
+    """Does it harm to freeze layers? BALD's area with F minus without, columns task, frozen, mean, low, high."""
+    if not len(differences):
+        return NOTHING
+    low, high = number(differences["mean"].min()), number(differences["mean"].max())
+    said = f"Freezing layers, which saves computing, changes BALD's mean accuracy by {low} to {high}"
+    clear = [
+        f"F = {row['frozen']} on {named(row['task'])} ({number(row['mean'])})".replace("= -", "= −")
+        for _, row in differences[is_clear(differences)].iterrows()
+    ]
+    return f"{said}; clear is only {listed(clear)}." if clear else f"{said}; none of these differences is clear."
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """The tables that the sentences are made from: differences paired by seed, from the runs that the store has."""
+
+    areas: pd.DataFrame  # BALD − random, of the mean accuracy over all sizes of T
+    sizes: pd.DataFrame  # BALD − random, of the accuracy at each size after the first
+    saved: pd.DataFrame  # lib.reading.worth.labels_saved
+    macro_f1: pd.DataFrame  # BALD − random at each size
+    baseline: pd.DataFrame  # fine-tuning − logistic regression on random's rows, at each size
+    freezing: pd.DataFrame  # F − 0 of BALD, of the mean accuracy over all sizes of T
+    rounds: pd.DataFrame
+
+
+def compare(study: Profile, *, tasks="", runs=0, store="", **changes) -> Comparisons:
+    """From the runs of a profile that are in the store; nothing is computed. Empty tables for what it does not have."""
+    store = Path(store or results.STORE)
+
+    def load(table: str, **settings) -> pd.DataFrame:
+        asked = study.grid(tasks=tasks, runs=runs, **settings, **changes)
+        return results.load(table, [protocol for protocol in asked if results.Run(protocol, store).done], store)
+
+    rounds, validation = (load(table, strategies="bald,random") for table in ("rounds", "validation"))
+    areas = statistics.area_under_curve(rounds, ["task", "strategy", "seed"])
+    frozen_areas = statistics.area_under_curve(load("rounds", frozen=study.frozen), ["task", "frozen", "seed"])
+    sizes = statistics.paired_difference(rounds, "accuracy", "strategy", "random", ["task", "labelled"])
+    return Comparisons(
+        statistics.paired_difference(areas, "area", "strategy", "random", ["task"]),
+        sizes[sizes["labelled"] > sizes["labelled"].min()],
+        worth.labels_saved(worth.labels_needed(rounds)),
+        worth.macro_f1_difference(worth.with_macro_f1(rounds, validation)),
+        worth.against_baseline(rounds[rounds["strategy"] == "random"], ["task", "labelled"]),
+        statistics.paired_difference(frozen_areas, "area", "frozen", 0, ["task"]),
+        rounds,
+    )
+
+
+def learnt(found: Comparisons) -> list[str]:
+    """The sentences above; none for what there are no runs of."""
+    sentences = [
+        say_area(found.areas),
+        say_saved(found.saved),
+        say_first_batch(found.sizes),
+        say_rare_classes(found.macro_f1, found.rounds),
+        say_baseline(found.baseline),
+        say_freezing(found.freezing),
+    ]
+    return [sentence for sentence in sentences if sentence != NOTHING]
+
+
+def overview(found: Comparisons) -> pd.DataFrame:
+    """One column a task, for README: differences with their 95 % intervals in brackets."""
+    few, last = (found.sizes["labelled"].agg(which) for which in ("min", "max"))
+    rows = {
+        "seeds": found.areas.set_index("task")["runs"].to_dict(),
+        "accuracy over all sizes of T: BALD − random": _cells(found.areas),
+        f"accuracy with {few} labels: BALD − random": _cells(found.sizes[found.sizes["labelled"] == few]),
+        f"accuracy with {last} labels: BALD − random": _cells(found.sizes[found.sizes["labelled"] == last]),
+        f"macro-F1 with {last} labels: BALD − random": _cells(found.macro_f1[found.macro_f1["labelled"] == last]),
+        f"labels until as good as random with {last}: BALD / random": {
+            row["task"]: f"{row['labels']:.0f} / {row[RANDOMS]:.0f}" for row in found.saved.to_dict("records")
+        },
+        f"accuracy with {last} random labels: fine-tuning − logistic regression": _cells(
+            found.baseline[found.baseline["labelled"] == last]
+        ),
+    }
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=found.areas["task"], dtype=str)
+    return table.rename(columns=named).rename_axis("").reset_index()
+
+
+def _cells(differences: pd.DataFrame) -> dict[str, str]:
+    """task → +0.023 (+0.008 to +0.039); of one run without the interval."""
+    return {
+        row["task"]: number(row["mean"])
+        + ("" if pd.isna(row["low"]) else f" ({number(row['low'])} to {number(row['high'])})")
+        for row in differences.to_dict("records")
+    }

@@ -1,0 +1,79 @@
+"""Claims of sections 4.1 and 4.2: accuracy against the number of rows, and BALD against random."""
+
+import pandas as pd
+
+from lib.reading import statistics
+from lib.reading.claims.claim import ACCURACY, FISHER, LESS, MORE, RATIO, Claim, difference
+from lib.reading.claims.estimates import Estimate, log_ratio_of_spreads, mean_of
+from lib.reading.claims.evidence import Evidence
+
+
+def seeds_by_round(rounds: pd.DataFrame) -> pd.DataFrame:
+    return statistics.wide(rounds, ["seed"], "labelled", "accuracy").dropna()
+
+
+def early_gain(evidence: Evidence) -> Estimate:
+    gains = statistics.gains(evidence.sizes, ["seed"])
+    pieces = gains.groupby("seed")["gain"].agg(["first", "last", "size"])
+    return mean_of((pieces["first"] - pieces["last"])[pieces["size"] == 2])
+
+
+def spread_late(evidence: Evidence) -> Estimate:
+    wide = seeds_by_round(evidence.sizes)
+    half = wide.shape[1] // 2
+    return log_ratio_of_spreads(wide.iloc[:, wide.shape[1] - half :], wide.iloc[:, :half])
+
+
+def area_of_bald(evidence: Evidence) -> Estimate:
+    areas = statistics.area_under_curve(evidence.rounds, ["strategy", "seed"])
+    return difference(areas, "area", "strategy", "bald", "random")
+
+
+def spread_of_bald(evidence: Evidence) -> Estimate:
+    # the first round is the same for both strategies
+    rounds = evidence.rounds[evidence.rounds["round"] > 0]
+    bald, random = (seeds_by_round(rounds[rounds["strategy"] == strategy]) for strategy in ("bald", "random"))
+    return log_ratio_of_spreads(bald, random)
+
+
+CLAIMS = (
+    Claim(
+        "more data helps most early",
+        "section 4.1, Figure 2, p. 5",
+        early_gain,
+        "rate of the accuracy for a hundred rows: first tenth − rest",
+        MORE,
+        accuracy=True,
+        rests_on="data_sizes",
+    ),
+    Claim(
+        "more data lowers the spread between runs",
+        "section 4.1, Figure 2, p. 5",
+        spread_late,
+        f"{RATIO}: larger half of the sizes / smaller half",
+        LESS,
+        test=FISHER,
+        scale="ratio",
+        accuracy=True,
+        rests_on="data_sizes",
+    ),
+    Claim(
+        "BALD beats random over all sizes of T",
+        "section 4.2, Figure 3, p. 6",
+        area_of_bald,
+        "area under the curve: BALD − random",
+        MORE,
+        ACCURACY,
+        accuracy=True,
+    ),
+    Claim(
+        "BALD's spread between runs is smaller",
+        "section 4.2, Figure 3, p. 6",
+        spread_of_bald,
+        f"{RATIO}: BALD / random",
+        LESS,
+        test=FISHER,
+        scale="ratio",
+        accuracy=True,
+    ),
+)

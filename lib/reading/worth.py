@@ -1,0 +1,99 @@
+"""What someone who pays for labels asks: is fine-tuning worth it, how many labels are saved, is a rare class forgotten?
+
+Rounds of runs in (lib.store.results.load), tables out; every comparison is within a seed.
+"""
+
+import pandas as pd
+from sklearn.metrics import f1_score
+
+from lib.reading.statistics import paired_difference, summary, t_interval
+
+KEYS = ["task", "strategy", "seed"]
+
+
+def with_macro_f1(rounds: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """The rounds with the column `macro_f1`: the mean over classes of F1 on the validation rows, each class alike.
+
+    validation: columns run, round, label, prediction. nan where a round's predictions are not there.
+    """
+    scores = {
+        place: f1_score(some["label"], some["prediction"], average="macro", zero_division=0)
+        for place, some in validation.groupby(["run", "round"], sort=False)
+    }
+    found = [scores.get(place) for place in zip(rounds["run"], rounds["round"], strict=True)]
+    return rounds.assign(macro_f1=pd.Series(found, rounds.index, float))
+
+
+def baseline_curves(rounds: pd.DataFrame) -> pd.DataFrame:
+    """The rounds with the baseline's accuracy and macro-F1 in place of fine-tuning's, where they have them.
+
+    The baseline is logistic regression on the very rows of T (lib.reading.baseline).
+    """
+    if "baseline" not in rounds:
+        return rounds.iloc[:0]
+    known = rounds[rounds["baseline"].map(bool).astype(bool)]
+    return known.assign(**{name: [one[name] for one in known["baseline"]] for name in ("accuracy", "macro_f1")})
+
+
+def against_baseline(rounds: pd.DataFrame, by: list[str], value: str = "accuracy") -> pd.DataFrame:
+    """Fine-tuning minus the baseline on the same rows of T, paired by seed: by + runs, mean, low, high, width."""
+    kinds = {"fine-tuning": rounds, "baseline": baseline_curves(rounds)}
+    both = pd.concat([table.assign(trained=kind) for kind, table in kinds.items()], ignore_index=True)
+    return paired_difference(both, value, "trained", "baseline", by).drop(columns="trained")
+
+
+def labels_needed(rounds: pd.DataFrame, minus: str = "random") -> pd.DataFrame:
+    """The number of labels with which each run first reaches the accuracy that `minus` has, in its seed, at the end.
+
+    Columns task, strategy, seed, target (that accuracy), labels and reached. A run that never reaches it is counted as
+    one batch beyond its last size, which flatters it.
+    """
+    last = rounds[rounds["strategy"] == minus].sort_values("labelled").groupby(["task", "seed"])["accuracy"].last()
+    rows = []
+    for (task, strategy, seed), run in rounds.groupby(KEYS, sort=False):
+        if (task, seed) in last:
+            run, target = run.sort_values("labelled"), last[task, seed]
+            there, sizes = run.loc[run["accuracy"] >= target, "labelled"], run["labelled"].to_numpy()
+            beyond = sizes[-1] + (sizes[-1] - sizes[-2] if len(sizes) > 1 else 0)
+            labels = there.iloc[0] if len(there) else beyond
+            rows.append(
+                {"task": task, "strategy": strategy, "seed": seed, "target": target, "labels": int(labels)}
+                | {"reached": bool(len(there))}
+            )
+    return pd.DataFrame(rows, columns=[*KEYS, "target", "labels", "reached"])
+
+
+def labels_saved(needed: pd.DataFrame, minus: str = "random") -> pd.DataFrame:
+    """How many labels fewer than `minus` each strategy needs: a row a task and strategy, with the paired t interval.
+
+    Columns task, strategy, runs, target, labels, minus's labels (both means), saved, low, high, reached (of the runs).
+    """
+    saved = paired_difference(needed, "labels", "strategy", minus, ["task"])
+    means = needed.groupby(["task", "strategy"])[["target", "labels", "reached"]].mean()
+    rows = []
+    for row in saved.to_dict("records"):
+        ours, theirs = means.loc[row["task"], row["strategy"]], means.loc[row["task"], minus]
+        rows.append(
+            {"task": row["task"], "strategy": row["strategy"], "runs": row["runs"], "target": theirs["target"]}
+            | {"labels": ours["labels"], f"{minus}'s labels": theirs["labels"], "saved": -row["mean"]}
+            | {
+                "low": -row["high"],
+                "high": -row["low"],
+                "reached": f"{ours['reached'] * row['runs']:.0f} of {row['runs']}",
+            }
+        )
+    columns = ["task", "strategy", "runs", "target", "labels", f"{minus}'s labels", "saved", "low", "high", "reached"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def macro_f1_difference(rounds: pd.DataFrame, minus: str = "random") -> pd.DataFrame:
+    """Macro-F1 minus that of `minus` within each seed, at each size of T."""
+    return paired_difference(rounds, "macro_f1", "strategy", minus, ["task", "labelled"])
+
+
+def values(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Mean accuracy of fine-tuning with its interval, mean macro-F1, and the baseline's accuracy on the same rows."""
+    table = summary(rounds, "accuracy", by, t_interval)
+    extra = rounds.groupby(by, sort=False)["macro_f1"].mean().rename("macro_f1")
+    baseline = baseline_curves(rounds).groupby(by, sort=False)["accuracy"].mean().rename("baseline")
+    return table.drop(columns="width").join(extra, on=by).join(baseline, on=by)

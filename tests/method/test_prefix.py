@@ -1,0 +1,131 @@
+"""The outputs of the frozen layers: computed once, and the same as computed anew."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from test_uncertainty import POOL, SAMPLES, picks, trained
+
+from lib import prefix as prefixes
+from lib.acquisition import bald
+from lib.data.tasks import load_task
+from lib.model import build_classifier, frozen_parts
+from lib.prefix import frozen_prefix
+from lib.training import train
+from lib.uncertainty import draw_masks, pool_features, sample_log_probs
+
+
+@pytest.fixture(scope="module")
+def rows(tiny_hub, tiny_encoder):
+    return load_task("mnli", tiny_hub, tiny_encoder, 32).train
+
+
+@pytest.mark.parametrize("frozen", [1, 3, 4])
+def test_a_frozen_prefix_gives_the_same_features_and_picks(frozen, tiny_protocol, rows):
+    """Computed once from theta_0, read after training."""
+    protocol = tiny_protocol(task="mnli", frozen=frozen)
+    prefix = frozen_prefix(build_classifier(protocol, 3), rows, POOL, frozen)
+    assert prefix is not None
+    classifier = trained(protocol, rows)
+    masks = draw_masks(classifier, SAMPLES, seed=0)
+    for pool in (POOL, POOL[::-7]):
+        whole, resumed = (pool_features(classifier, rows, pool, p) for p in (None, prefix))
+        torch.testing.assert_close(resumed, whole, rtol=0, atol=1e-5)
+        ours, others = (bald(sample_log_probs(classifier, f, masks)) for f in (resumed, whole))
+        assert picks(ours) == picks(others)
+
+
+@pytest.mark.parametrize("frozen", [0, -1, -4])
+def test_without_a_frozen_start_nothing_is_kept(frozen, tiny_protocol, rows):
+    assert frozen_prefix(build_classifier(tiny_protocol(frozen=frozen), 3), rows, POOL, frozen) is None
+
+
+def test_the_prefix_spares_the_frozen_layers(tiny_protocol, rows):
+    protocol = tiny_protocol(frozen=3)
+    classifier = build_classifier(protocol, 3)
+    prefix = frozen_prefix(classifier, rows, POOL, 3)
+    ran = []
+    for number, layer in enumerate(classifier.encoder.layers):
+        layer.output.register_forward_hook(lambda *_, number=number: ran.append(number))
+    pool_features(classifier, rows, POOL, prefix)
+    assert set(ran) == {3}
+
+
+def test_kept_in_a_file_it_is_the_same(tiny_protocol, rows, monkeypatch):
+    classifier = build_classifier(tiny_protocol(frozen=2), 3)
+    memory = frozen_prefix(classifier, rows, POOL, 2)
+    monkeypatch.setattr(prefixes, "MEMORY", 1000)
+    file = frozen_prefix(classifier, rows, POOL, 2)
+    for numbers in (POOL, POOL[::-3], POOL[:1]):
+        ours, others = (kept.of(numbers, "cpu")[0] for kept in (file, memory))
+        assert torch.equal(ours, others)
+        hidden = classifier.encoder.embed(batch := rows.batch(numbers))
+        torch.testing.assert_close(ours, classifier.encoder.run_layers(hidden, batch, 0, 2), rtol=0, atol=1e-5)
+
+
+def change(before, after) -> float:
+    pairs = zip(before.parameters(), after.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+@pytest.mark.parametrize("frozen", [2, 4])
+def test_training_from_the_kept_outputs_is_training(frozen, tiny_protocol, rows):
+    """Of the same masks: dropout in the frozen layers is off, so that it draws none."""
+    protocol = tiny_protocol(task="mnli", frozen=frozen, epochs=1)
+    theta_0 = build_classifier(protocol, 3)
+    ours, others = copy.deepcopy(theta_0), copy.deepcopy(theta_0)
+    losses = train(ours, rows, range(20), protocol, 0, frozen_prefix(theta_0, rows, np.arange(20), frozen))
+    assert losses == pytest.approx(train(others, rows, range(20), protocol, 0), abs=1e-5)
+    assert change(theta_0, ours) > 1e-4
+    # Adam scales the rounding of vanishing gradients up, to a part of a step
+    assert change(ours, others) < 0.1 * change(theta_0, ours)
+
+
+@pytest.mark.parametrize("frozen", [2, -2])
+@pytest.mark.parametrize("frozen_dropout", ["off", "on"])
+def test_dropout_is_where_the_protocol_says(frozen, frozen_dropout, tiny_protocol, rows):
+    """Of the encoder's dropouts, those of frozen layers are on in training only if frozen_dropout says so."""
+    protocol = tiny_protocol(task="mnli", frozen=frozen, frozen_dropout=frozen_dropout, epochs=1)
+    classifier = build_classifier(protocol, 3)
+    fixed = {module for part in frozen_parts(classifier.encoder, frozen) for module in part.modules()}
+    dropouts = [module for module in classifier.encoder.modules() if isinstance(module, torch.nn.Dropout)]
+    active = {}
+    for module in dropouts:
+        module.register_forward_pre_hook(lambda module, _: active.update({module: active.get(module, module.training)}))
+    train(classifier, rows, range(20), protocol, 0)
+    expected = {module: frozen_dropout == "on" or module not in fixed for module in active}
+    assert active == expected
+    assert len(set(expected.values())) == (1 if frozen_dropout == "on" else 2)
+    assert not any(module.training for module in dropouts), "training ends in evaluation mode"
+
+
+def test_attention_dropout_follows_its_layer(tiny_protocol, rows):
+    classifier = build_classifier(tiny_protocol(task="mnli", frozen=2), 3).train()
+    for part in frozen_parts(classifier.encoder, 2):
+        part.eval()
+    batch, encoder = rows.batch(range(8)), classifier.encoder
+    once, again = (encoder.run_layers(encoder.embed(batch), batch, 0, 2) for _ in range(2))
+    assert torch.equal(once, again)
+    for layer in encoder.layers:  # all that is left is the dropout of attention
+        for module in layer.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.eval()
+    once, again = (encoder.run_layers(encoder.embed(batch), batch) for _ in range(2))
+    assert not torch.equal(once, again)
+
+
+def test_a_run_that_scores_nothing_keeps_only_what_it_trains_on(tiny_protocol, tmp_path, monkeypatch):
+    from lib import active_learning
+
+    asked = []
+
+    def spy(classifier, rows, numbers, frozen):
+        asked.append(len(numbers))
+        return frozen_prefix(classifier, rows, numbers, frozen)
+
+    monkeypatch.setattr(active_learning, "frozen_prefix", spy)
+    protocol = tiny_protocol(strategy="random", frozen=2)
+    active_learning.run(protocol, tmp_path)
+    labelled = [protocol.start + round_ * protocol.query for round_ in range(protocol.rounds + 1)]
+    assert asked[1:] == labelled

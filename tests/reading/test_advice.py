@@ -1,0 +1,101 @@
+"""What is learnt is said as the tables have it: the side, the tasks, the numbers."""
+
+import pandas as pd
+import pytest
+
+from lib.reading import advice
+from lib.reading.wording import NOTHING
+
+
+def differences(*rows: tuple) -> pd.DataFrame:
+    """task, mean, low, high of BALD minus random over five runs."""
+    table = pd.DataFrame(rows, columns=["task", "mean", "low", "high"])
+    return table.assign(strategy="bald", runs=5, labelled=110, frozen=2)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "side"),
+    [
+        (0.02, 0.04, "better"),
+        (-0.04, -0.02, "worse"),
+        (-0.009, 0.009, "alike"),
+        (0.001, 0.009, "alike"),  # certain and negligible: no effect
+        (-0.02, 0.009, "unclear"),
+        (0.001, 0.02, "better"),
+        (float("nan"), float("nan"), "unclear"),  # a single run tells nothing
+    ],
+)
+def test_each_interval_has_one_side(low, high, side):
+    found = advice.sides(differences(("sst2", 0.0, low, high)))
+    assert [name for name, tasks in found.items() if tasks] == [side]
+
+
+def test_a_strategy_that_helps_on_one_task_and_harms_on_another_is_said_in_one_sentence():
+    said = advice.say_area(differences(("sst2", 0.023, 0.008, 0.039), ("trec", -0.037, -0.063, -0.011)))
+    assert said.startswith("BALD is better than random on SST-2 (+0.023) and is worse than random on TREC (−0.037).")
+    assert "over 5 seeds" in said
+
+
+def test_labels_saved_say_both_numbers_and_whether_chance_alone_can_give_them():
+    columns = ["task", "strategy", "labels", advice.RANDOMS, "saved", "low", "high"]
+    rows = [("sst2", "bald", 390, 650, 260, 149, 371), ("trec", "bald", 850, 670, -180, -316, -44)]
+    said = advice.say_saved(pd.DataFrame(rows, columns=columns))
+    assert "BALD needs 390 labels instead of 650 on SST-2 and 850 labels instead of 670 on TREC." in said
+    unsure = pd.DataFrame([("sst2", "bald", 390, 450, 60, -149, 371)], columns=columns)
+    assert "390 labels instead of 450 on SST-2 (which chance alone can give)" in advice.say_saved(unsure)
+
+
+@pytest.mark.parametrize(("high", "words"), [(-0.044, "is the risk"), (0.01, "shows no clear loss")])
+def test_the_first_batch_is_a_risk_only_where_its_loss_is_certain(high, words):
+    said = advice.say_first_batch(differences(("sst2", -0.018, -0.06, 0.02), ("trec", -0.118, -0.191, high)))
+    assert words in said
+    assert "−0.118" in said
+    assert "−0.018 on SST-2" in said
+
+
+def test_of_frozen_layers_the_range_is_said_and_which_differences_are_clear():
+    table = pd.concat([differences(("trec", -0.02, -0.03, -0.012)), differences(("sst2", 0.003, -0.005, 0.01))])
+    said = advice.say_freezing(table.assign(frozen=[-2, 2]))
+    assert "by −0.020 to +0.003; clear is only F = −2 on TREC (−0.020)." in said
+    assert "none of these differences is clear" in advice.say_freezing(table[1:])
+
+
+def test_the_baseline_is_compared_at_few_labels_and_at_the_last_size():
+    few, many = differences(("trec", 0.2, 0.1, 0.3)), differences(("trec", 0.001, -0.005, 0.005)).assign(labelled=910)
+    said = advice.say_baseline(pd.concat([few.assign(labelled=10), few, many]))
+    assert "with 110 random labels fine-tuning is ahead on TREC" in said
+    assert "with 910 random labels it makes no difference on TREC" in said
+
+
+def test_a_rare_class_is_counted_where_there_is_one():
+    counts = {("bald", 0): [5, 60], ("bald", 1): [7, 60], ("random", 0): [15, 60], ("random", 1): [17, 60]}
+    rows = [
+        {
+            "task": task,
+            "strategy": strategy,
+            "seed": seed,
+            "labelled": size,
+            "class_counts": held if size == 910 else [0, 10],
+        }
+        | {"pool_counts": [80, 5000] if task == "trec" else [2400, 2600]}
+        for task in ("trec", "sst2")
+        for (strategy, seed), held in counts.items()
+        for size in (10, 910)
+    ]
+    rounds = pd.DataFrame(rows)
+    assert advice.rarest(rounds) == {"trec": {"bald": 6, "random": 16}}
+    few = differences(("trec", 0.3, 0.2, 0.4))
+    last = differences(("trec", -0.135, -0.162, -0.108), ("sst2", 0.03, -0.001, 0.061)).assign(labelled=910)
+    said = advice.say_rare_classes(pd.concat([few, last]), rounds)
+    assert "BALD's is below random's on TREC (−0.135)" in said
+    assert "these runs cannot tell on SST-2" in said
+    assert "6 rows where random has 16 on TREC" in said
+    assert "+0.300" not in said
+    assert advice.rarest(rounds.drop(columns="pool_counts")) == {}
+
+
+@pytest.mark.parametrize(
+    "say", [advice.say_area, advice.say_saved, advice.say_first_batch, advice.say_baseline, advice.say_freezing]
+)
+def test_nothing_is_said_of_nothing(say):
+    assert say(pd.DataFrame()) == NOTHING

@@ -1,0 +1,378 @@
+"""What a run is, and what is only how it was computed: precision, threads, today's code, the version of the store."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from helpers import ROOT, stopped_before
+from nbformat.v4 import new_code_cell, new_notebook
+
+from lib import __main__ as runner
+from lib import active_learning
+from lib.active_learning import run
+from lib.command.options import UsageError, plan
+from lib.protocol import profile
+from lib.reading.wording import say_precision
+from lib.store import code, results
+from lib.store.results import Run, load
+from lib.sweeps import audit, sweep
+from lib.sweeps.ledger import ledger
+
+LIB = Path(code.__file__).resolve().parents[1]
+
+
+def everything(store: Path) -> dict[str, tuple[bytes, int]]:
+    """All files of a store, and when they were written; locks hold nothing."""
+    files = (path for path in sorted(store.rglob("*")) if path.is_file() and path.name != ".lock")
+    return {str(path.relative_to(store)): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def origin(run: Run) -> dict:
+    return json.loads((run.folder / "provenance.json").read_text("utf-8"))
+
+
+# ---- precision and threads
+
+
+def test_one_run_has_one_key_however_it_is_computed(tiny_protocol, tmp_path):
+    ways = [{"precision": kind, "threads": n} for kind in ("auto", "float32", "bfloat16") for n in (1, 2)]
+    assert len({Run(tiny_protocol(**way), tmp_path).key for way in ways}) == 1
+    assert len({Run(tiny_protocol(seed=seed), tmp_path).key for seed in (0, 1)}) == 2
+    for name in ("quick", "minilm", "paper"):
+        assert {p.precision for p in profile(name).grid()} == {"auto"}, "no profile asks for a processor"
+
+
+def test_a_run_that_was_computed_with_bfloat16_is_found_by_who_asks_for_float32(tiny_protocol, tmp_path, monkeypatch):
+    first = run(tiny_protocol(precision="bfloat16"), tmp_path)
+    monkeypatch.setattr(active_learning, "compute", None)
+    for kind in ("float32", "auto"):
+        again = sweep([tiny_protocol(precision=kind)], tmp_path)
+        assert again["accuracy"].tolist() == first["accuracy"].tolist()
+        (entry,) = ledger([tiny_protocol(precision=kind)], tmp_path)
+        assert entry.state == "done"
+
+
+def test_a_run_goes_on_in_the_precision_and_threads_in_which_it_was_begun(tiny_protocol, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", (set_threads := []).append)  # two are slow where all cores are busy
+    begun, asked = ({"precision": "bfloat16", "threads": 2}, {"precision": "float32", "threads": 1})
+    whole = run(tiny_protocol(**begun), tmp_path / "whole")
+    with stopped_before(1, monkeypatch):
+        run(tiny_protocol(**begun), tmp_path / "store")
+    assert Run(tiny_protocol(), tmp_path / "store").rounds_done == 1
+    used = []
+    set_threads.clear()
+
+    def compute(protocol, record, task, theta_0, last=None):
+        used.append((protocol.precision, protocol.threads, set_threads[:], theta_0.encoder.precision))
+        return computed(protocol, record, task, theta_0, last)
+
+    computed = active_learning.compute
+    monkeypatch.setattr(active_learning, "compute", compute)
+    finished = run(tiny_protocol(**asked), tmp_path / "store")
+    assert used == [("bfloat16", 2, [2], "bfloat16")]
+    record = origin(Run(tiny_protocol(), tmp_path / "store"))
+    assert (record["precision"], record["threads"]) == ("bfloat16", 2)
+    assert finished["loss"].tolist() == whole["loss"].tolist(), "bit for bit as if it had not been stopped"
+
+
+def test_a_run_that_another_process_began_meanwhile_keeps_its_precision(tiny_protocol, tmp_path, monkeypatch):
+    """Both found nothing; the other one, on other hardware, got the lock first, wrote a round and died."""
+    prepare = active_learning.prepare
+
+    def overtaken(protocol):
+        monkeypatch.setattr(active_learning, "prepare", prepare)
+        with stopped_before(1, monkeypatch):
+            run(tiny_protocol(precision="bfloat16"), tmp_path)
+        return prepare(protocol)
+
+    monkeypatch.setattr(active_learning, "prepare", overtaken)
+    run(tiny_protocol(precision="float32"), tmp_path)
+    whole = run(tiny_protocol(precision="bfloat16"), tmp_path / "whole")
+    assert origin(Run(tiny_protocol(), tmp_path))["precision"] == "bfloat16"
+    assert load("rounds", [tiny_protocol()], tmp_path)["loss"].tolist() == whole["loss"].tolist()
+
+
+def test_a_store_with_both_precisions_says_which_runs_were_computed_how(tiny_protocol, tmp_path):
+    protocols = [tiny_protocol(seed=seed, rounds=0, epochs=1) for seed in range(3)]
+    run(tiny_protocol(seed=0, rounds=0, epochs=1, precision="bfloat16"), tmp_path)
+    for protocol in protocols[1:]:
+        run(protocol, tmp_path)
+    for table in ("rounds", "layers"):
+        told = load(table, protocols, tmp_path)
+        assert told.groupby("seed")["precision"].unique().str.join(" ").tolist() == ["bfloat16", "float32", "float32"]
+        (sentence,) = say_precision(told)
+        assert "on SST-2 1 runs in bfloat16 (seeds 0) and 2 runs in float32 (seeds 1, 2)" in sentence
+        assert say_precision(told[told["precision"] == "float32"]) == []
+
+
+# ---- code: stale, attested
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_protocol, tmp_path_factory) -> Path:
+    store = tmp_path_factory.mktemp("whole")
+    run(tiny_protocol(rounds=1), store)
+    return store
+
+
+@pytest.fixture
+def store(whole, tmp_path) -> Path:
+    return shutil.copytree(whole, tmp_path / "results")
+
+
+class Checkout:
+    """A copy of the code that can be changed; `verify` runs in it as a user would run it."""
+
+    def __init__(self, folder: Path, monkeypatch):
+        self.folder, self.monkeypatch = folder, monkeypatch
+        shutil.copytree(LIB, folder / "lib", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def replace(self, module: str, old: str, new: str) -> None:
+        path = self.folder / "lib" / f"{module}.py"
+        text = path.read_text("utf-8")
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new), "utf-8")
+
+    def state(self, run: Run) -> str:
+        now = code.reached(self.folder / "lib")
+        with self.monkeypatch.context() as patch:
+            patch.setattr(code, "definitions", lambda: now)
+            return run.state
+
+    def verify(self, run: Run, *options: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "lib", "run", ".", "verify", run.name, "--results", str(run.store), *options]
+        told = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
+        assert not told.stderr, told.stderr
+        return told.returncode, told.stdout
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch) -> Checkout:
+    return Checkout(tmp_path / "checkout", monkeypatch)
+
+
+def test_comments_keep_runs_done_a_constant_makes_them_stale_and_verify_says_that_they_differ(
+    checkout, store, tiny_protocol
+):
+    finished = Run(tiny_protocol(rounds=1), store)
+    for path in (checkout.folder / "lib").rglob("*.py"):
+        path.write_text(f"# a comment\n{path.read_text('utf-8')}# and another\n", "utf-8")
+    assert checkout.state(finished) == "done"
+    before = everything(store)
+    checkout.replace("training", "step + 1) / rising", "step + 2) / rising")
+    assert checkout.state(finished) == "stale"
+    exit_code, said = checkout.verify(finished)
+    assert exit_code == 1
+    assert said.startswith(f"{finished.name}, round-01: ")
+    assert "round-01/round.json" in said
+    assert "differ, on the same machine with the same packages" in said
+    assert said.count("\n") == 1
+    assert checkout.state(finished) == "stale", "what differs is not attested"
+    assert everything(store) == before
+    checkout.replace("training", "step + 2) / rising", "step + 1) / rising")
+    assert checkout.state(finished) == "done"
+
+
+def test_verify_attests_a_stale_run_whose_numbers_are_the_same(checkout, store, tiny_protocol):
+    finished = Run(tiny_protocol(rounds=1), store)
+    before = everything(store)
+    checkout.replace("training", "    losses = []\n", "    losses = list()\n")
+    assert checkout.state(finished) == "stale"
+    exit_code, said = checkout.verify(finished, "--round", "0")
+    assert exit_code == 0
+    assert "files are equal bit for bit; it was computed by other code, and now counts as done" in said
+    assert checkout.state(finished) == "done"
+    assert finished.state == "done", "and by the code that computed it, as before"
+    after = everything(store)
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {f"{finished.name}/provenance.json"}, "what was computed is not touched"
+    assert audit.check(store) == []
+    checkout.replace("acquisition", "EXACT = 1e-13", "EXACT = 1e-12")
+    assert checkout.state(finished) == "stale", "attested for one code, not for every later one"
+
+
+def test_a_run_that_other_code_began_is_stale_when_it_is_finished(tiny_protocol, tmp_path, monkeypatch):
+    """Its first rounds are not what today's code gives."""
+    now = code.definitions()
+    with monkeypatch.context() as patch:
+        patch.setattr("lib.store.provenance.definitions", lambda: now | {"take_steps": "another"})
+        with stopped_before(1, monkeypatch):
+            run(tiny_protocol(), tmp_path)
+    run(tiny_protocol(), tmp_path)
+    (entry,) = ledger([tiny_protocol()], tmp_path)
+    assert (entry.state, entry.reason.split(" (")[0]) == ("stale", "code differs: take_steps")
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_recompute_computes_stale_runs_again_and_no_others(recompute, store, tiny_protocol, monkeypatch, capsys):
+    protocols = tiny_protocol(rounds=1), tiny_protocol(rounds=0, epochs=1)
+    run(protocols[1], store)
+    stale, done = (Run(protocol, store) for protocol in protocols)
+    said = origin(stale)
+    said["definitions"]["take_steps"] = "another"
+    (stale.folder / "provenance.json").write_text(json.dumps(said), "utf-8")
+    before = everything(store)
+    options = ["--workers", "1", *(["--recompute"] if recompute else [])]
+    command = plan(options, ROOT, {Path("01_one.ipynb"): {"results": ""}})
+    assert command.recompute == recompute
+    runner.compute(command, [(Path("01_one.ipynb"), list(protocols), store)])
+    assert "1 runs in the store were computed by other code: " in capsys.readouterr().out
+    after = everything(store)
+    assert stale.state == ("done" if recompute else "stale")
+    assert (after == before) is not recompute
+    assert {name for name in after if name.startswith(done.name) and after[name] != before[name]} == set()
+    assert audit.check(store) == []
+    same = {name for name in before if not name.endswith(("timings.json", "provenance.json"))}
+    assert {name: after[name][0] for name in same} == {name: before[name][0] for name in same}
+
+
+def test_stale_runs_stay_if_their_rows_are_not_there_to_compute_them_again(store, tiny_protocol, tmp_path, monkeypatch):
+    now = code.definitions()
+    monkeypatch.setattr(code, "definitions", lambda: now | {"take_steps": "another"})
+    before = everything(store)
+    elsewhere = replace(tiny_protocol(rounds=1), hub=str(tmp_path / "nowhere"))
+    fingerprint = Run(tiny_protocol(rounds=1), store).identity[
+        "rows"
+    ]  # as that of listed rows, which need not be there
+    monkeypatch.setattr("lib.store.results.rows_fingerprint", lambda protocol: fingerprint)
+    command = plan(["--workers", "1", "--recompute"], ROOT, {Path("01_one.ipynb"): {"results": ""}})
+    with pytest.raises(UsageError, match="has no folder 'glue'"):
+        runner.compute(command, [(Path("01_one.ipynb"), [elsewhere], store)])
+    assert everything(store) == before
+
+
+def test_verify_of_a_run_that_is_done_writes_nothing(store, tiny_protocol):
+    finished = Run(tiny_protocol(rounds=1), store)
+    before = everything(store)
+    same, line = audit.verify(store, finished.name, 0)
+    assert (same, line.endswith("equal bit for bit")) == (True, True)
+    assert everything(store) == before
+
+
+def test_what_agrees_only_within_a_tolerance_is_not_attested(store, tiny_protocol, monkeypatch):
+    finished = Run(tiny_protocol(rounds=1), store)
+    record = finished.folder / "round-01" / "round.json"
+    said = json.loads(record.read_text("utf-8"))
+    record.write_text(json.dumps(said | {"loss": said["loss"] + 1e-9}), "utf-8")
+    finished.finish()
+    here = results.provenance()
+    monkeypatch.setattr(results, "provenance", lambda: here | {"processor": "another"})
+    now = code.definitions() | {"train": "another"}
+    monkeypatch.setattr(code, "definitions", lambda: now)
+    finished = Run(tiny_protocol(rounds=1), store)
+    same, line = audit.verify(store, finished.name, 1)
+    assert same
+    assert "computed elsewhere" in line
+    assert finished.state == "stale"
+    assert "attested" not in origin(finished)
+
+
+def test_verify_computes_in_the_precision_and_threads_of_the_run(tiny_protocol, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "set_num_threads", (set_threads := []).append)
+    run(tiny_protocol(rounds=0, precision="bfloat16", threads=2), tmp_path)
+    set_threads.clear()
+    monkeypatch.setattr("lib.protocol.fastest_precision", lambda: "float32")
+    same, line = audit.verify(tmp_path, Run(tiny_protocol(rounds=0), tmp_path).name)
+    assert same, line
+    assert line.endswith("equal bit for bit")
+    assert set_threads[0] == 2
+
+
+def test_verify_from_another_folder_agrees(store, tiny_protocol, tiny_hub, tmp_path):
+    """Whoever has the rows elsewhere says where."""
+    moved = shutil.copytree(tiny_hub, tmp_path / "elsewhere")
+    same, line = audit.verify(store, Run(tiny_protocol(rounds=1), store).name, 0, str(moved))
+    assert same, line
+
+
+# ---- a store of an older version
+
+
+@pytest.fixture
+def older(tmp_path) -> Path:
+    """A store as schema 3 wrote it: two runs, and a third in a store inside."""
+    fields = {"task": "reviews", "strategy": "bald", "frozen": 0, "precision": "float32", "threads": 1}
+    for number, below in enumerate((".", ".", "study")):
+        folder = tmp_path / "old" / below / f"reviews-bald-F0-seed{number}-00000000000{number}"
+        (folder / "round-00").mkdir(parents=True)
+        protocol = {"schema": 3, "protocol": fields | {"seed": number}, "rows": "r", "weights": "w", "fields": fields}
+        for name, content in {
+            "protocol.json": protocol,
+            "provenance.json": {"code": "c", "modules": {}},
+            "DONE": {"round-00/round.json": "not its checksum"},
+            "round-00/round.json": {"round": 0},
+        }.items():
+            (folder / name).write_text(json.dumps(content), "utf-8")
+    return tmp_path / "old"
+
+
+def test_check_says_in_one_line_that_a_store_is_of_an_older_version_and_touches_nothing(older, tmp_path, capsys):
+    shutil.rmtree(older / "study")
+    before = everything(older)
+    assert runner.main(["run", str(tmp_path), "check", "--results", str(older)]) == 1
+    line, summary = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"2 runs in {older} are of another version (schema 3; this one reads {results.SCHEMA})")
+    assert summary == "2 runs, 1 problems"
+    assert everything(older) == before
+
+
+def test_a_run_of_this_version_beside_older_ones_is_checked(older, tiny_protocol, tmp_path):
+    shutil.rmtree(older / "study")
+    run(tiny_protocol(rounds=0, epochs=1), older)
+    assert len(audit.check(older)) == 1
+    finished = Run(tiny_protocol(rounds=0, epochs=1), older)
+    (finished.folder / "round-00" / "layers.parquet").write_bytes(b"torn")
+    assert [line for line in audit.check(older) if "layers.parquet" in line] == [
+        f"{finished.name}: round-00/layers.parquet is altered"
+    ]
+
+
+def test_status_says_the_same_line_and_plans_anew(older, tmp_path, capsys):
+    cells = [
+        new_code_cell('profile: str = "quick"\nresults: str = ""', metadata={"tags": ["parameters"]}),
+        new_code_cell(
+            "from lib.sweeps import sweep\nfrom lib.protocol import profile as get_profile\n"
+            'sweep(get_profile("quick").grid(tasks="reviews", runs=2), results)'
+        ),
+    ]
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_one.ipynb")
+    before = everything(older)
+    command = ["run", str(tmp_path), "status", "--results", str(older)]
+    assert runner.main(command, tmp_path / "notebooks", tmp_path / "executed") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"2 runs in {older} are of another version (schema 3")
+    assert sum("another version" in line for line in lines) == 1
+    assert lines[1].startswith("01_one: 2 runs: 2 missing")
+    assert everything(older) == before
+
+
+def test_help_says_how_to_check_to_verify_and_to_compute_stale_runs_again():
+    told = subprocess.run([sys.executable, "-m", "lib", "help", "."], capture_output=True, text=True, cwd=ROOT).stdout
+    for word in ("run_all.sh check", "run_all.sh verify", "--round N", "--rows study|first", "--recompute"):
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check", "--round", "1"], "--round does not belong to check"),
+        (["verify", "--round", "one"], "--round one: give a whole number"),
+        (["verify", "--workers", "2"], "--workers does not belong to verify"),
+        (["verify", "one", "two"], "unknown argument 'two'"),
+        (["status", "--recompute"], "--recompute belongs to a run"),
+        (["--rows", "last"], "--rows last: choose from study, first"),
+    ],
+)
+def test_a_mistake_in_check_verify_or_rows_is_one_line(arguments, words, tmp_path, capsys):
+    for verb in ("check", "run"):
+        assert runner.main([verb, str(tmp_path), *arguments]) == 2
+        error = capsys.readouterr().err
+        assert words in error
+        assert error.count("\n") == 1

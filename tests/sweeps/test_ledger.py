@@ -1,0 +1,267 @@
+"""What status and the dry run say: which runs the notebooks need, what is there, why not, and what it will cost."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from helpers import refused, stopped_before, stored
+from nbformat.v4 import new_code_cell, new_notebook
+
+from lib import __main__ as runner
+from lib.active_learning import run
+from lib.command.planning import needed
+from lib.protocol import profile
+from lib.store import code, results
+from lib.store.results import Run
+from lib.sweeps.cluster import divide, gpu_of
+from lib.sweeps.compute import SweepError, cost, sweep
+from lib.sweeps.ledger import ledger, summary
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def only(protocol, store):
+    (entry,) = ledger([protocol, protocol], store)
+    return entry
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_protocol, tmp_path_factory) -> Path:
+    store = tmp_path_factory.mktemp("whole")
+    run(tiny_protocol(), store)
+    return store
+
+
+def test_a_finished_run_is_done_and_costs_nothing(tiny_protocol, whole):
+    entry = only(tiny_protocol(), whole)
+    assert (entry.state, entry.seconds, entry.reason) == ("done", 0, "")
+    assert str(entry) == f"done    {entry.run.name}"
+
+
+def test_a_missing_run_says_in_what_it_differs_from_the_nearest_and_what_it_will_cost(tiny_protocol, whole):
+    protocol = tiny_protocol(query=6, samples=9)
+    entry = only(protocol, whole)
+    name = Run(tiny_protocol(), whole).name
+    assert (entry.state, entry.reason) == ("missing", f"differs from {name}: query 5 → 6, samples 8 → 9")
+    timings = [json.loads(file.read_text()) for file in (whole / name).glob("*/timings.json")]
+    seconds = sum(sum(one.values()) for one in timings)
+    assert entry.seconds == pytest.approx(seconds / cost(tiny_protocol()) * cost(protocol))
+
+
+def test_other_rows_other_weights_and_another_schema_are_reasons(tiny_protocol, whole, tmp_path, monkeypatch):
+    protocol, now = tiny_protocol(), results.SCHEMA
+    monkeypatch.setattr("lib.store.results.sources.weights_fingerprint", lambda encoder: "others")
+    monkeypatch.setattr(results, "SCHEMA", "next")
+    assert only(protocol, whole).reason.endswith(f": schema {now} → next, other weights")
+
+
+def test_an_estimate_from_other_tasks_is_called_rough(tiny_protocol, whole):
+    protocol = tiny_protocol(task="mnli")
+    entry = only(protocol, whole)
+    assert entry.rough
+    assert not only(tiny_protocol(query=6), whole).rough
+    assert ", roughly " in str(entry)
+    assert summary([entry]).endswith(" of computing left (by the times of other tasks or weights)")
+
+
+def test_a_damaged_run_costs_as_much_as_the_whole_run(tiny_protocol, whole, tmp_path):
+    store = shutil.copytree(whole, tmp_path / "store")
+    (store / Run(tiny_protocol(), store).name / "round-01" / "round.json").write_text("{")
+    with pytest.raises(SweepError):
+        sweep([tiny_protocol()], store)
+    entry = only(tiny_protocol(), store)
+    assert entry.state == "failed"
+    assert entry.seconds == pytest.approx(ledger([tiny_protocol(query=6)], whole)[0].seconds, rel=0.5)
+
+
+def test_a_run_without_a_relative_says_so(tiny_protocol, whole, tmp_path):
+    assert only(tiny_protocol(seed=3), whole).reason == "no run of this task, strategy, F and seed is stored"
+    entry = only(tiny_protocol(), tmp_path / "nowhere")
+    assert (entry.state, entry.seconds) == ("missing", None)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_partial_run_says_its_round_and_what_is_left(tiny_protocol, whole, tmp_path, monkeypatch):
+    store = shutil.copytree(whole, tmp_path / "store")
+    with stopped_before(1, monkeypatch):
+        run(tiny_protocol(seed=1), store)
+    entry = only(tiny_protocol(seed=1), store)
+    assert (entry.state, entry.reason) == ("partial", "at round 1 of 2")
+    assert entry.seconds > 0
+
+
+def test_a_stale_run_names_what_changed(tiny_protocol, whole, monkeypatch):
+    now = code.definitions()
+    monkeypatch.setattr(code, "definitions", lambda: now | {"build_classifier": "x", "train": "y"})
+    entry = only(tiny_protocol(), whole)
+    assert (entry.state, entry.seconds) == ("stale", 0)
+    assert entry.reason.startswith("code differs: build_classifier, train (computed at ")
+
+
+def test_a_failed_run_says_its_cause_and_is_tried_again(tiny_protocol, tmp_path):
+    ours = Run(tiny_protocol(), tmp_path)
+    ours.fail("ValueError: boom", "Traceback\nValueError: boom", "")
+    entry = only(tiny_protocol(), tmp_path)
+    assert (entry.state, entry.reason) == ("failed", "round 0: ValueError: boom")
+    run(tiny_protocol(), tmp_path)
+    assert only(tiny_protocol(), tmp_path).state == "done"
+
+
+def test_unreadable_files_of_the_store_do_not_stop_the_ledger(tiny_protocol, whole, tmp_path):
+    store = shutil.copytree(whole, tmp_path / "store")
+    for file in (*store.rglob("*.json"), *store.rglob("DONE")):
+        file.write_bytes(b"\xff{")
+    (store / "notes.txt").touch()
+    assert only(tiny_protocol(), store).state == "stale"
+    assert only(tiny_protocol(query=6), store).state == "missing"
+
+
+def test_ten_thousand_protocols_are_planned_in_five_seconds(tiny_protocol, whole):
+    protocols = profile("quick").grid(tasks="reviews", runs=10_000)
+    clock = time.process_time()
+    entries = ledger(protocols, whole)
+    assert time.process_time() - clock < 5
+    assert summary(entries).startswith("10000 runs: 10000 missing; roughly ")
+
+
+# ---- notebooks
+
+PREPARE = """
+from pathlib import Path
+from lib.sweeps import sweep
+from lib.protocol import profile as get_profile
+Path(r"{trace}").touch()
+study = get_profile("quick")
+"""
+SWEEPS = """
+protocols = study.grid(tasks=tasks, runs=runs)
+protocols.extend(study.grid(tasks=tasks, strategies="random", runs=1))
+rounds = sweep(protocols, results)
+rounds.no_such_attribute
+more = sweep(study.grid(strategies="margin", tasks=tasks, runs=runs))
+"""
+
+
+@pytest.fixture
+def notebook(tmp_path) -> Path:
+    (tmp_path / "notebooks").mkdir()
+    path = tmp_path / "notebooks" / "01_one.ipynb"
+    parameters = 'profile: str = "quick"\ntasks: str = "reviews"\nruns: int = 2\nresults: str = ""'
+    cells = [
+        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
+        new_code_cell(PREPARE.format(trace=tmp_path / "trace")),
+        new_code_cell(SWEEPS),
+    ]
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+def test_the_runs_of_a_notebook_are_known_without_running_it(notebook):
+    (first, store), (second, _) = needed(notebook, {"runs": 3, "results": "kept"})
+    assert [protocol.strategy for protocol in first] == ["bald"] * 3 + ["random"]
+    assert [protocol.strategy for protocol in second] == ["margin"] * 3
+    assert store == "kept"
+    assert not (notebook.parent.parent / "trace").exists(), "what no sweep depends on is not executed"
+
+
+@pytest.mark.parametrize(
+    "path", sorted((CHECKOUT / "notebooks").glob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem
+)
+def test_every_notebook_of_the_study_can_be_planned(path):
+    for protocols, store in needed(path, {}):
+        assert protocols
+        assert store == ""
+
+
+def test_a_mistake_in_a_parameter_is_found_by_planning(notebook):
+    with refused("task 'nope' is not in profile"):
+        needed(notebook, {"tasks": "nope"})
+
+
+def call(notebook: Path, *options: str) -> int:
+    folder = notebook.parent.parent
+    return runner.main(["run", str(folder), *options], notebook.parent, folder / "executed")
+
+
+def test_dry_run_and_status_compute_and_write_nothing(notebook, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("lib.active_learning.train", None)
+    before = sorted(tmp_path.rglob("*"))
+    store = tmp_path / "kept"
+    assert call(notebook, "--dry-run", "--results", str(store)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "01_one: 5 runs: 5 missing; no estimate of what is left"
+    assert sum(line.startswith("  missing ") for line in lines) == 5
+    assert lines[-1].startswith("all: 5 runs: 5 missing")
+    assert call(notebook.parent.parent / "notebooks" / "01_one.ipynb", "--results", str(store), "--dry-run") == 0
+    assert runner.main(["run", ".", "status", "--results", str(store)], notebook.parent, tmp_path) == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    assert stored(store) == {}
+
+
+def test_a_dry_run_lists_each_run_once_where_it_is_first_needed(notebook, tmp_path, capsys):
+    shutil.copy(notebook, notebook.with_name("02_same.ipynb"))
+    assert call(notebook, "--dry-run", "--results", str(tmp_path / "kept"), "--only", "01,02") == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split()[1] for line in lines if line.startswith("  missing ")]
+    assert len(names) == len(set(names)) == 5
+    assert lines[-3:-1] == [lines[0].replace("01_one", "02_same"), "  5 runs that stand above"]
+
+
+def test_runs_of_different_sizes_and_settings_are_told_apart(tiny_protocol, tmp_path):
+    usual, others = tiny_protocol(), [tiny_protocol(query=6), tiny_protocol(rounds=0, start=20, pool=21)]
+    entries = ledger([usual, tiny_protocol(seed=1), *others], tmp_path)
+    said = {entry.run.protocol: entry.title.removeprefix(entry.run.name) for entry in entries}
+    assert [said[one] for one in (usual, *others)] == ["", " (query 6)", " (20 rows)"]
+
+
+MINILM = """
+from lib.protocol import profile as get_profile
+from lib.sweeps.compute import sweep
+study = get_profile(profile)
+sweep(study.grid(strategies="bald,random", hub=hub) + study.grid(tasks="trec", query=7, runs=1, hub=hub), results)
+"""
+
+
+def test_a_study_with_a_plan_is_listed_by_its_stages_and_the_hub_is_not_asked(tmp_path, monkeypatch, capsys):
+    """Each run once, where the plan has it, without data and though the Hub would not answer."""
+    (tmp_path / "notebooks").mkdir()
+    parameters = 'profile: str = "quick"\nhub: str = ""\nresults: str = ""'
+    cells = [new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(MINILM)]
+    for name in ("01_one", "02_two"):
+        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    monkeypatch.setattr(runner, "stay_offline", None)
+    monkeypatch.setattr("lib.data.tasks.read_texts", None)
+    options = "--profile", "minilm", "--dry-run", "--results", str(tmp_path / "kept")
+    assert call(tmp_path / "notebooks" / "01_one.ipynb", *options) == 0
+    lines = capsys.readouterr().out.splitlines()
+    heads = [line.split(":")[0] for line in lines if not line.startswith("  ")]
+    assert heads == ["01_one", "02_two", "stage A", "stage B", "stage F", "in no stage", "all"]
+    names = [line.split()[1] for line in lines if line.startswith("  missing ")]
+    assert len(names) == len(set(names)) == 51
+    stage_a = lines[lines.index(next(line for line in lines if line.startswith("stage A"))) + 1 :][:20]
+    assert {line.split()[1].split("-")[0] for line in stage_a} == {"trec", "sst2"}
+    assert "(query 7)" in lines[-2]
+
+
+# ---- workers
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "cores", "expected"),
+    [
+        (None, 0, 8, (8, None)),
+        (3, 0, 8, (3, None)),
+        (None, 2, 8, (2, {"GPU": 1})),
+        (1, 2, 8, (1, {"GPU": 1})),
+        (16, 4, 8, (4, {"GPU": 1})),
+    ],
+)
+def test_one_worker_a_gpu_or_one_a_core(asked, gpus, cores, expected):
+    assert divide(asked, gpus, cores) == expected
+
+
+def test_workers_of_one_machine_take_different_gpus():
+    assert [gpu_of(name, 2) for name in (0, 1, 2, "tcp://10.0.0.1:1")] == [0, 1, 0, 0]

@@ -1,0 +1,73 @@
+"""The rooms of lib, in their order: a room imports only from rooms below it, and no module from one that needs it."""
+
+import ast
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import lib
+
+FOLDER = Path(lib.__file__).parent
+ORDER = [  # from the ground up; in a row, what does not know of each other
+    ["fields"],
+    ["protocol"],
+    ["acquisition"],
+    ["data"],
+    ["store"],
+    ["decoder"],
+    ["model", "parameter_change"],
+    ["prefix"],
+    ["reading"],
+    ["training", "uncertainty"],
+    ["figures", "explorer"],
+    ["scoring"],
+    ["active_learning"],
+    ["sweeps", "labelling"],
+    ["command", "benchmark"],
+    ["__main__"],
+]
+LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+
+
+def name_of(path: Path) -> str:
+    return ".".join(["lib", *path.relative_to(FOLDER).with_suffix("").parts]).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in FOLDER.rglob("*.py")}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of lib that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "lib":
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & MODULES.keys() or {node.module}
+    return found
+
+
+IMPORTS = {name: imported(path) for name, path in MODULES.items() if name != "lib"}
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def test_every_module_is_in_a_room_of_the_order():
+    assert {room(module) for module in IMPORTS} == LEVEL.keys()
+
+
+def test_a_room_imports_only_from_rooms_below_it():
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in IMPORTS.items()
+        for other in others
+        if room(other) != room(module) and LEVEL[room(other)] >= LEVEL[room(module)]
+    ]
+    assert wrong == []
+
+
+def test_no_module_needs_itself():
+    """A package's own file, which only names what is inside, is left out."""
+    packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
+    graph = {name: others - packages for name, others in IMPORTS.items() if name not in packages}
+    assert len([*TopologicalSorter(graph).static_order()]) >= len(graph)  # raises CycleError for a circle
