@@ -236,3 +236,4 @@ STRATEGIES = {
     "unguarded_bald": Strategy("unguarded float32 BALD", unguarded_bald),
     "half_bald": Strategy("BALD, half at random", bald, half_at_random),
 }
+BUILT_IN = dict(STRATEGIES)  # anything else is of somebody's own: lib.store.own_strategies

@@ -18,7 +18,7 @@ from lib.parameter_change import mean_absolute_difference, snapshot
 from lib.prefix import frozen_prefix
 from lib.protocol import Protocol
 from lib.reading.baseline import Baseline
-from lib.store import results
+from lib.store import own_strategies, results
 from lib.training import train
 
 
@@ -30,7 +30,7 @@ def run(protocol: Protocol, store=results.STORE) -> pd.DataFrame:
     record = results.Run(protocol, Path(store))
     while not record.done:
         record = record.settled()
-        with settled(record.protocol):
+        with settled(record.protocol), own_strategies.ready(protocol.strategy):
             prepared = prepare(record.protocol)  # a mistake is found before anything is written
             with record.locked():
                 # another process may have finished it while this one waited, or begun it in another precision

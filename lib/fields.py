@@ -40,7 +40,11 @@ def _strategies() -> dict[str, str]:
     So a key or a list of runs does not wait for torch, which the registry's functions need.
     """
     registry = getattr(sys.modules.get("lib.acquisition"), "STRATEGIES", None)
-    return _written_strategies() if registry is None else {name: one.title for name, one in registry.items()}
+    return (
+        _written_strategies()
+        if registry is None
+        else {name: getattr(one, "title", name.replace("_", " ")) for name, one in registry.items()}
+    )
 
 
 @cache

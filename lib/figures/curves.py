@@ -52,7 +52,7 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
     `baseline`, thin lines without markers are its mean. Dotted: guessing the most frequent class.
     """
     figure, axes = panels(rounds[panel].nunique())
-    looks = {"palette": colours(), "dashes": dashes()} if by == "strategy" else _looks_of_levels(rounds[by])
+    looks = _looks_as(zip(rounds[by], rounds[by], strict=True)) if by == "strategy" else _looks_of_levels(rounds[by])
     looks |= {"errorbar": bootstrap_interval, "markers": True, "markersize": 6}
     for ax, (name, some) in zip(axes, rounds.groupby(panel, sort=False), strict=True):
         sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **looks)
@@ -83,7 +83,12 @@ def _looks_of_levels(levels) -> dict:
         "bald",
         *itertools.islice(itertools.cycle(("entropy", "variation_ratio", "margin", "batchbald")), len(others)),
     ]
-    looks = dict(zip([0, *others], names, strict=True))
+    return _looks_as(zip([0, *others], names, strict=True))
+
+
+def _looks_as(strategies) -> dict:
+    """Looks for seaborn from pairs of a level and the strategy as which it looks."""
+    looks = dict(strategies)
     return {
         "palette": {level: colours()[name] for level, name in looks.items()},
         "dashes": {level: dashes()[name] for level, name in looks.items()},
@@ -103,7 +108,7 @@ def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", 
         levels = list(some.groupby(by, sort=False)) if by else [("", some)]
         for place, (level, points) in enumerate(levels):
             aside = (place - (len(levels) - 1) / 2) * 0.02 * (np.ptp(some[x]) or 1)  # so that bars do not overlap
-            look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": colours().get(level, BLUE)}
+            look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": colours()[level] if by == "strategy" else BLUE}
             ax.errorbar(points[x] + aside, points["mean"], yerr=bars(points), label=label(level), **look)
         ax.set(title=label(name), xlabel=label(x), xticks=apart(some[x], 5))
     axes[0].set_ylabel(ylabel, fontsize="small")

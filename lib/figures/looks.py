@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import zlib
 from functools import wraps
 
 import matplotlib
@@ -29,14 +30,25 @@ def label(name) -> str:
     return NAMES.get(str(name), named(name))
 
 
+class _Looks(dict):
+    """Name of a strategy → its look; of one that is not registered here any more, always the same one of all looks."""
+
+    def __init__(self, looks):
+        super().__init__(zip(STRATEGIES, itertools.cycle(looks), strict=False))
+        self.looks = looks
+
+    def __missing__(self, name):
+        return self.looks[zlib.crc32(str(name).encode()) % len(self.looks)]
+
+
 def colours() -> dict:
     """Each strategy's colour, the same in every figure; the eleventh has the first one's, with another line."""
-    return dict(zip(STRATEGIES, itertools.cycle(sns.color_palette("colorblind")), strict=False))
+    return _Looks(sns.color_palette("colorblind"))
 
 
 def dashes() -> dict:
     """Each strategy's line, as seaborn's `dashes`."""
-    return dict(zip(STRATEGIES, itertools.cycle(LINES), strict=False))
+    return _Looks(LINES)
 
 
 def linestyle(strategy: str):

@@ -68,7 +68,7 @@ def reached(folder: Path) -> dict[str, str]:
         for _, key, node, module in ready:
             if key not in OUTSIDE:
                 reader = _Reader(module, modules)
-                found[key].add(_written(reader.visit(node)))
+                found[key].add(written(reader.visit(node)))
                 waiting += reader.used
                 called |= reader.attributes
     return {key: hashlib.sha256(repr(sorted(texts)).encode()).hexdigest()[:12] for key, texts in sorted(found.items())}
@@ -141,12 +141,12 @@ class _Reader(ast.NodeTransformer):
         return self.modules[module].definitions if module in self.modules else {}
 
     def visit_FunctionDef(self, node):
-        node.body = _without_docstring(node.body)
+        node.body = without_docstring(node.body)
         node.returns = None
         return self.generic_visit(node)
 
     def visit_ClassDef(self, node):
-        node.body = _without_docstring(node.body)
+        node.body = without_docstring(node.body)
         return self.generic_visit(node)
 
     def visit_arg(self, node):
@@ -165,18 +165,18 @@ class _Reader(ast.NodeTransformer):
     visit_ImportFrom = visit_Import
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
     first = body[0] if body else None
     said = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
     return body[1:] if said else body
 
 
-def _written(node) -> str:
+def written(node) -> str:
     """A node as text that is the same in every version of Python: its kind, and its fields that hold something."""
     if isinstance(node, list):
-        return f"[{' '.join(map(_written, node))}]"
+        return f"[{' '.join(map(written, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = ((name, getattr(node, name, None)) for name in node._fields if name not in ("ctx", "kind", "type_comment"))
-    inside = [f"{name}={_written(value)}" for name, value in fields if value is not None and value != []]
+    inside = [f"{name}={written(value)}" for name, value in fields if value is not None and value != []]
     return f"{type(node).__name__}({' '.join(inside)})"

@@ -37,7 +37,7 @@ from lib.data import sources
 from lib.data.tasks import rows_fingerprint
 from lib.fields import StudyError
 from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol, digest
-from lib.store import code, published
+from lib.store import code, own_strategies, published
 from lib.store.files import flush, read_json, write_json
 from lib.store.provenance import ROOT, commit, processor, provenance
 
@@ -85,12 +85,13 @@ class Run:
     @cached_property
     def identity(self) -> dict:
         """What the key is made of."""
-        p = self.protocol
+        p, own = self.protocol, own_strategies.code_of(self.protocol.strategy) if self.protocol.rounds else None
         return {
             "schema": SCHEMA,
             "protocol": p.canonical(),
             "rows": self._known("rows", lambda: rows_fingerprint(p)),
             "weights": self._known("weights", lambda: sources.weights_fingerprint(p.encoder)),
+            **({"strategy_code": own} if own else {}),  # of lib's own strategies, the code is provenance
         }
 
     def _known(self, what: str, fingerprint: Callable) -> str:

@@ -14,7 +14,8 @@ from tqdm.auto import tqdm
 
 from lib.fields import SCHEDULER, StudyError
 from lib.protocol import Protocol
-from lib.store import results
+from lib.store import own_strategies, results
+from lib.store.code import code_fingerprint
 from lib.store.results import DamagedRun, Run
 from lib.sweeps import cluster
 from lib.sweeps.costs import cost, plan, say_time
@@ -122,19 +123,25 @@ def _outcomes(runs: list[Run]) -> Iterator[Outcome]:
     if not address:
         yield from (_compute(run, session) for run in runs)
         return
-    for run, outcome, error in cluster.compute_on(address, _Task(session), runs):
+    packed = own_strategies.pack(dict.fromkeys(run.protocol.strategy for run in runs))
+    for run, outcome, error in cluster.compute_on(address, _Task(session, code_fingerprint(), packed), runs):
         yield outcome or _failed(run, error, "", session)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker does with a run."""
+    """What a worker does with a run, if it has the code of who sent it."""
 
     session: str
+    code: str  # fingerprint
+    strategies: bytes  # those that are somebody's own
 
     def __call__(self, run: Run) -> Outcome:
+        if refused := cluster.other_code(self.code):
+            return Outcome(run.name, refused, True)
         cluster.choose_gpu()
-        return _compute(run, self.session)
+        with own_strategies.unpacked(self.strategies):
+            return _compute(run, self.session)
 
 
 def _compute(run: Run, session: str) -> Outcome:

@@ -15,6 +15,7 @@ from lib.sweeps.costs import cost, plan, say_time
 NEAREST = 20  # stored runs that a missing one is compared with
 NAMED = 5  # of the definitions that differ
 TIMED = 30  # stored runs from which the seconds of a unit of cost are taken
+OTHER = {"rows": "rows", "weights": "weights", "strategy_code": "code of the strategy"}
 STATES = ("done", "stale", "partial", "failed", "missing")
 
 
@@ -122,7 +123,7 @@ class Stored:
             return "no run of this task, strategy, F and seed is stored"
         name, fields = min(differences, key=lambda pair: len(pair[1]))
         told = [
-            f"other {field}" if field in ("rows", "weights") else f"{field} {old} → {new}"
+            f"other {OTHER[field]}" if field in OTHER else f"{field} {old} → {new}"
             for field, (old, new) in sorted(fields.items())
         ]
         return f"differs from {name}: {', '.join(told)}"
@@ -178,7 +179,10 @@ def older(store) -> str:
 
 def decisions(identity: dict) -> dict:
     """Everything that a key is made of, flat."""
-    return {**identity["protocol"], **{field: identity.get(field) for field in ("schema", "rows", "weights")}}
+    return {
+        **identity["protocol"],
+        **{field: identity.get(field) for field in ("schema", "rows", "weights", "strategy_code")},
+    }
 
 
 # ---- telling

@@ -1,0 +1,199 @@
+"""A strategy of one's own: one entry, known by its code, checked, drawn, on this process and on Dask workers."""
+
+import functools
+import types
+
+import numpy as np
+import pytest
+import torch
+from distributed import LocalCluster
+from helpers import refused
+
+from lib import figures
+from lib.acquisition import BUILT_IN, STRATEGIES, Strategy, highest, mean_log_probs
+from lib.fields import SCHEDULER, choices
+from lib.store import own_strategies, results
+from lib.store.results import Run
+from lib.sweeps import cluster
+from lib.sweeps.compute import SESSION, sweep
+
+SHARE = 1.0
+
+
+def least_confidence(log_probs_SNC):
+    return SHARE * (1 - mean_log_probs(log_probs_SNC).exp().amax(-1))
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """register(score, …) → nothing: the registry has it as 'mine', until the test ends."""
+    monkeypatch.delenv(SCHEDULER, raising=False)
+    monkeypatch.delenv(SESSION, raising=False)
+    return lambda held: monkeypatch.setitem(STRATEGIES, "mine", held)
+
+
+def code() -> str:
+    return own_strategies.code_of("mine")
+
+
+def made(source: str, **names):
+    """A function as a cell of a notebook defines it, whose text can be looked up, or not."""
+    namespace = {"__name__": "__main__", "torch": torch, **names}
+    exec(source, namespace)
+    return namespace["score"]
+
+
+def test_one_entry_is_enough_and_another_code_is_computed_anew(register, tiny_protocol, tmp_path):
+    register(least_confidence)
+    assert "mine" in choices("strategy")
+    protocols = [tiny_protocol(strategy="mine"), tiny_protocol(strategy="random")]
+    first = sweep(protocols, tmp_path)
+    register(Strategy("most confident", lambda log_probs_SNC: -least_confidence(log_probs_SNC)))
+    second = sweep(protocols, tmp_path)
+    changed, same = ([*(one["strategy"] == name for one in (first, second))] for name in ("mine", "random"))
+    assert first["picked"][changed[0]].tolist() != second["picked"][changed[1]].tolist()
+    assert first["run"][same[0]].tolist() == second["run"][same[1]].tolist()
+    register(least_confidence)
+    assert results.load("rounds", protocols, tmp_path)["picked"].tolist() == first["picked"].tolist(), "both are kept"
+    figure = figures.learning_curves(first)
+    del STRATEGIES["mine"]
+    assert len(figures.learning_curves(first).axes) == len(figure.axes), "also where it is not registered"
+    STRATEGIES["mine"] = least_confidence  # for monkeypatch
+
+
+def test_it_picks_as_the_same_scores_of_lib_do(register, tiny_protocol, tmp_path):
+    from lib.acquisition import predictive_entropy
+
+    register(lambda log_probs_SNC: predictive_entropy(log_probs_SNC).numpy())
+    rounds = sweep([tiny_protocol(strategy="mine"), tiny_protocol(strategy="entropy")], tmp_path)
+    assert rounds["picked"][:2].tolist() == rounds["picked"][3:5].tolist()
+    assert STRATEGIES["entropy"] is BUILT_IN["entropy"]
+
+
+def test_keys_of_the_strategies_of_lib_are_as_they_were(tiny_protocol, tmp_path, register, monkeypatch):
+    for name in BUILT_IN:
+        identity = Run(tiny_protocol(strategy=name), tmp_path).identity
+        assert set(identity) == {"schema", "protocol", "rows", "weights"}
+    register(least_confidence)
+    assert len(Run(tiny_protocol(strategy="mine"), tmp_path).identity["strategy_code"]) == 64
+    assert "strategy_code" not in Run(tiny_protocol(strategy="mine", rounds=0), tmp_path).identity
+    monkeypatch.setitem(STRATEGIES, "bald", Strategy("BALD", least_confidence))
+    assert "strategy_code" in Run(tiny_protocol(), tmp_path).identity, "under lib's name, but another"
+
+
+FORM = "def score(x):\n    return x.exp().amax(-1)\n"
+SAME = {
+    "a comment": "def score(x):\n    # why\n    return x.exp().amax(-1)\n",
+    "a docstring": 'def score(x):\n    "What it is."\n    return (x.exp().amax(-1))\n',
+}
+OTHER = {
+    "a number": FORM.replace("-1", "0"),
+    "a method": FORM.replace("exp", "log"),
+    "a default": FORM.replace("(x)", "(x, y=1)", 1),
+}
+
+
+@pytest.mark.parametrize("form", ["a file", "no text"])
+def test_the_digest_is_of_what_the_code_does(form, register, tmp_path):
+    import linecache
+
+    def digest(source):
+        function, file = made(source), str(tmp_path / f"{abs(hash(source))}.py")
+        if form == "a file":  # as a cell's text is kept
+            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+            code = function.__code__.replace(co_filename=file)
+            function = types.FunctionType(code, function.__globals__, "score", function.__defaults__)
+        register(function)
+        return code_of_mine()
+
+    code_of_mine = code
+    usual = digest(FORM)
+    assert digest(FORM) == usual
+    if form == "a file":
+        assert [digest(source) for source in SAME.values()] == [usual] * len(SAME)
+    assert len({usual, *map(digest, OTHER.values())}) == 1 + len(OTHER)
+
+
+def test_what_the_code_uses_counts(register, monkeypatch):
+    settings, table = {"power": 2}, np.arange(3)
+
+    def helper(x):
+        return x**2
+
+    def score(x):
+        return helper(x) ** settings["power"] + table.sum()
+
+    register(score)
+    usual = code()
+    settings["power"] = 3
+    assert code() != usual
+    settings["power"] = 2
+    table[0] = 5
+    assert code() != usual
+    table[0] = 0
+    assert code() == usual
+    helper = lambda x: x**3  # noqa: E731, F811
+    assert code() != usual, "a function of the person's own that it calls"
+    register(least_confidence)
+    usual = code()
+    monkeypatch.setattr("test_own_strategies.SHARE", 2.0)
+    assert code() != usual, "a global"
+    parts = [functools.partial(score, y) for y in (1, 1, 2)]
+    digests = []
+    for part in parts:
+        register(part)
+        digests.append(code())
+    assert digests[0] == digests[1] != digests[2]
+
+    class Power:
+        def __init__(self, power):
+            self.power = power
+
+        def __call__(self, x):
+            return x**self.power
+
+    digests = []
+    for power in (1, 1, 2):
+        register(Power(power))
+        digests.append(code())
+    assert digests[0] == digests[1] != digests[2]
+
+
+MISTAKES = {
+    "a number for all": (lambda x: torch.tensor(1.0), "scores of shape (): give one for each of 50 rows"),
+    "one a pass": (lambda x: x[:, :, 0], "scores of shape (8, 50)"),
+    "nan": (lambda x: x[0, :, 0] * float("nan"), "nan or infinite"),
+    "too few picks": (Strategy("few", least_confidence, lambda s, q, *_: np.arange(q - 1)), "give 5 different rows"),
+    "a row twice": (Strategy("twice", least_confidence, lambda s, q, *_: np.zeros(q, int)), "give 5 different rows"),
+    "no function": (3, "is 3: give a function log_probs_SNC → scores_N, or Strategy"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_in_it_is_one_line(what, register, tiny_protocol, tmp_path):
+    held, words = MISTAKES[what]
+    register(held)
+    with refused("'mine'", words):
+        sweep([tiny_protocol(strategy="mine")], tmp_path)
+    assert STRATEGIES["mine"] is held
+
+
+def test_it_goes_to_dask_workers_and_other_code_there_is_refused(register, tiny_protocol, tmp_path, monkeypatch):
+    factor = -1.0
+    register(Strategy("mine", lambda x: factor * least_confidence(x), highest))
+    protocol = tiny_protocol(strategy="mine")
+    here = sweep([protocol], tmp_path / "here")
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True) as workers:
+        monkeypatch.setenv(SCHEDULER, workers.scheduler_address)
+        there = sweep([protocol], tmp_path / "there")
+        assert there["picked"].tolist() == here["picked"].tolist()
+        assert there["run"].tolist() == here["run"].tolist()
+        with monkeypatch.context() as other:
+            other.setattr(cluster, "definitions", lambda: {"train": "another"})
+            with refused("1 of 1 Dask workers have other code", "0 at tcp://", "(train)", "Nothing was computed"):
+                sweep([protocol], tmp_path / "refused")
+            other.setattr(cluster, "check_code", lambda client: None)  # one that came later
+            other.setattr("lib.sweeps.compute.code_fingerprint", lambda: "another")
+            with refused("Dask worker 0 at tcp://", "has other code", "bring its checkout to the same commit"):
+                sweep([protocol], tmp_path / "refused")
+        assert not list((tmp_path / "refused").glob("*/round-*"))
