@@ -22,17 +22,18 @@ def asks_the_hub(command: Command) -> bool:
 
 
 def needed_runs(command: Command) -> list[tuple[Path, list, Path | str]]:
-    """(notebook, protocols, store) for each sweep of the notebooks. Raises UsageError for a mistake in a parameter."""
-    from lib.command.planning import needed
+    """(notebook, protocols, store) for each that needs runs. Raises UsageError for a mistake in a parameter."""
     from lib.store.results import STORE
-    from lib.sweeps.compute import plan as plan_runs
+    from lib.sweeps.costs import plan as plan_runs
+    from lib.sweeps.plans import needed
 
     found = []
     for path, values in command.jobs:
+        store = values.get("results") or STORE
         try:
-            for protocols, store in needed(path, values):
-                found.append((path, protocols, store or STORE))
-                plan_runs(protocols, store or STORE)  # finds the rows and the weights
+            if protocols := needed(path.stem, values):
+                plan_runs(protocols, store)  # finds the rows and the weights
+                found.append((path, protocols, store))
         except ValueError as error:  # a StudyError
             raise UsageError(f"{path.stem}: {error}") from error
     return found
@@ -47,9 +48,7 @@ def show(command: Command) -> int:
         print(line, flush=True)
     before = None
     while True:
-        ledgers = {}
-        for path, protocols, store in needed:
-            ledgers.setdefault(path.stem, []).extend(ledger(protocols, store))
+        ledgers = {path.stem: ledger(protocols, store) for path, protocols, store in needed}
         lines = told(command, ledgers)
         if lines != before:
             print("\n".join(lines), flush=True)

@@ -12,11 +12,11 @@ from made_up import MadeUp
 from test_run_all import call, write_notebook
 
 from lib import active_learning
-from lib.command.planning import needed
-from lib.protocol import profile
+from lib.protocol import Protocol, profile
 from lib.store import published
 from lib.store.packing import Scope
 from lib.store.results import REDRAW, load
+from lib.sweeps import plans
 from lib.sweeps.compute import NothingToDraw, sweep
 
 
@@ -57,11 +57,12 @@ def test_nothing_is_left_out_in_silence_and_no_line_is_said_for_nothing(redrawin
 
 
 @pytest.fixture
-def notebooks(tmp_path, one, tiny_protocol) -> Path:
+def notebooks(tmp_path, one, tiny_protocol, monkeypatch) -> Path:
     """One whose run is there, one whose is not."""
     (tmp_path / "notebooks").mkdir()
     for seed, name in enumerate(("01_there", "02_missing")):
         fields = vars(tiny_protocol(rounds=1, seed=seed))
+        monkeypatch.setitem(plans.PLANS, name, lambda fields=fields: [Protocol(**fields)])
         cells = [
             "from lib.protocol import Protocol\nfrom lib.sweeps import sweep",
             f"protocol = Protocol(**{fields!r})",
@@ -74,7 +75,7 @@ def notebooks(tmp_path, one, tiny_protocol) -> Path:
 def test_a_notebook_without_a_run_is_a_line_and_no_failure(notebooks, one, tiny_protocol, capsys, monkeypatch):
     monkeypatch.setenv(REDRAW, "")  # is put back after the test
     before = stored(one)
-    assert call(notebooks, "--redraw") == 0
+    assert call(notebooks, "--redraw", "--results", str(one)) == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert "02_missing: 1 of 1 runs are not there and left out (SST-2 1): about " in out
@@ -89,8 +90,7 @@ def test_a_clone_without_data_or_network_redraws_a_published_study(tmp_path, cap
     clone, home = tmp_path / "clone", tmp_path / "home"
     home.mkdir()
     subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
-    calls = [call_ for path in sorted(ROOT.glob("notebooks/0[0-6]_*")) for call_ in needed(path, {"profile": "minilm"})]
-    made = {run.name: run for protocols, _ in calls for run in map(MadeUp, protocols)}
+    made = {run.name: run for plan in plans.PLANS.values() for run in map(MadeUp, plan("minilm"))}
     scope, folder = Scope(profile("minilm")), clone / "results" / "study" / "minilm"
     entries = {name: run.entry for name, run in made.items()}
     published.write(folder, entries, scope.tables(list(made.values())), scope.left_out())

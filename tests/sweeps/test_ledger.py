@@ -1,5 +1,6 @@
 """What status and the dry run say: which runs the notebooks need, what is there, why not, and what it will cost."""
 
+import inspect
 import json
 import shutil
 import time
@@ -7,20 +8,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from helpers import refused, stopped_before, stored
+from helpers import ROOT, stopped_before, stored
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lib import __main__ as runner
 from lib.active_learning import run
-from lib.command.planning import needed
-from lib.protocol import profile
+from lib.command.options import read_notebooks
+from lib.protocol import profile as get_profile
 from lib.store import code, results
 from lib.store.results import Run
+from lib.sweeps import plans
 from lib.sweeps.cluster import divide, gpu_of
 from lib.sweeps.compute import SweepError, cost, sweep
 from lib.sweeps.ledger import ledger, summary
-
-CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def only(protocol, store):
@@ -120,7 +120,7 @@ def test_unreadable_files_of_the_store_do_not_stop_the_ledger(tiny_protocol, who
 
 
 def test_ten_thousand_protocols_are_planned_in_five_seconds(tiny_protocol, whole):
-    protocols = profile("quick").grid(tasks="reviews", runs=10_000)
+    protocols = get_profile("quick").grid(tasks="reviews", runs=10_000)
     clock = time.process_time()
     entries = ledger(protocols, whole)
     assert time.process_time() - clock < 5
@@ -129,56 +129,47 @@ def test_ten_thousand_protocols_are_planned_in_five_seconds(tiny_protocol, whole
 
 # ---- notebooks
 
-PREPARE = """
-from pathlib import Path
-from lib.sweeps import sweep
-from lib.protocol import profile as get_profile
-Path(r"{trace}").touch()
-study = get_profile("quick")
-"""
-SWEEPS = """
-protocols = study.grid(tasks=tasks, runs=runs)
-protocols.extend(study.grid(tasks=tasks, strategies="random", runs=1))
-rounds = sweep(protocols, results)
-rounds.no_such_attribute
-more = sweep(study.grid(strategies="margin", tasks=tasks, runs=runs))
-"""
+PARAMETERS = 'profile: str = "quick"\ntasks: str = "reviews"\nruns: int = 2\nresults: str = ""'
+
+
+def plan(profile="quick", tasks="reviews", runs=2):
+    study = get_profile(profile)
+    return study.grid(strategies="bald,margin", tasks=tasks, runs=runs) + study.grid(strategies="random", runs=1)[:1]
 
 
 @pytest.fixture
-def notebook(tmp_path) -> Path:
+def notebook(tmp_path, monkeypatch) -> Path:
     (tmp_path / "notebooks").mkdir()
     path = tmp_path / "notebooks" / "01_one.ipynb"
-    parameters = 'profile: str = "quick"\ntasks: str = "reviews"\nruns: int = 2\nresults: str = ""'
-    cells = [
-        new_code_cell(parameters, metadata={"tags": ["parameters"]}),
-        new_code_cell(PREPARE.format(trace=tmp_path / "trace")),
-        new_code_cell(SWEEPS),
-    ]
-    nbformat.write(new_notebook(cells=cells), path)
+    cell = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[cell, new_code_cell("raise SystemExit('executed')")]), path)
+    monkeypatch.setitem(plans.PLANS, "01_one", plan)
+    monkeypatch.setitem(plans.PLANS, "02_same", plan)
     return path
 
 
-def test_the_runs_of_a_notebook_are_known_without_running_it(notebook):
-    (first, store), (second, _) = needed(notebook, {"runs": 3, "results": "kept"})
-    assert [protocol.strategy for protocol in first] == ["bald"] * 3 + ["random"]
-    assert [protocol.strategy for protocol in second] == ["margin"] * 3
-    assert store == "kept"
-    assert not (notebook.parent.parent / "trace").exists(), "what no sweep depends on is not executed"
+STUDY = sorted((ROOT / "notebooks").glob("0[1-6]_*.ipynb"))
 
 
-@pytest.mark.parametrize(
-    "path", sorted((CHECKOUT / "notebooks").glob("[0-9][0-9]_*.ipynb")), ids=lambda path: path.stem
-)
-def test_every_notebook_of_the_study_can_be_planned(path):
-    for protocols, store in needed(path, {}):
-        assert protocols
-        assert store == ""
+@pytest.mark.parametrize("path", STUDY, ids=lambda path: path.stem)
+def test_a_plan_has_the_parameters_of_its_notebook_and_the_notebook_sweeps_it(path):
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    plan, own = plans.PLANS[path.stem], read_notebooks(path.parent)[path]
+    taken = {name: one.default for name, one in inspect.signature(plan).parameters.items()}
+    assert [*taken.items()] == [(name, value) for name, value in own.items() if name not in plans.PLACES]
+    [start] = [source for source in cells if "sweep(" in source]
+    assert f"plans.{plan.__name__}(" in start
+    assert ", ".join(taken) in start, "in their order"
+    assert len(plans.needed(path.stem, own)) > 1
 
 
-def test_a_mistake_in_a_parameter_is_found_by_planning(notebook):
-    with refused("task 'nope' is not in profile"):
-        needed(notebook, {"tasks": "nope"})
+def test_a_notebook_without_a_plan_needs_no_runs():
+    assert plans.needed("07_label_your_own", {"path": "reviews.csv"}) == []
+
+
+def test_a_mistake_in_a_parameter_is_found_by_planning(notebook, capsys):
+    assert call(notebook, "-p", "tasks", "nope") == 2
+    assert "task 'nope' is not in profile" in capsys.readouterr().err
 
 
 def call(notebook: Path, *options: str) -> int:
@@ -217,21 +208,19 @@ def test_runs_of_different_sizes_and_settings_are_told_apart(tiny_protocol, tmp_
     assert [said[one] for one in (usual, *others)] == ["", " (query 6)", " (20 rows)"]
 
 
-MINILM = """
-from lib.protocol import profile as get_profile
-from lib.sweeps.compute import sweep
-study = get_profile(profile)
-sweep(study.grid(strategies="bald,random", hub=hub) + study.grid(tasks="trec", query=7, runs=1, hub=hub), results)
-"""
+def minilm(profile="quick", hub=""):
+    study = get_profile(profile)
+    return study.grid(strategies="bald,random", hub=hub) + study.grid(tasks="trec", query=7, runs=1, hub=hub)
 
 
 def test_a_study_with_a_plan_is_listed_by_its_stages_and_the_hub_is_not_asked(tmp_path, monkeypatch, capsys):
     """Each run once, where the plan has it, without data and though the Hub would not answer."""
     (tmp_path / "notebooks").mkdir()
     parameters = 'profile: str = "quick"\nhub: str = ""\nresults: str = ""'
-    cells = [new_code_cell(parameters, metadata={"tags": ["parameters"]}), new_code_cell(MINILM)]
+    cell = new_code_cell(parameters, metadata={"tags": ["parameters"]})
     for name in ("01_one", "02_two"):
-        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+        nbformat.write(new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{name}.ipynb")
+        monkeypatch.setitem(plans.PLANS, name, minilm)
     monkeypatch.setattr(runner, "stay_offline", None)
     monkeypatch.setattr("lib.data.tasks.read_texts", None)
     options = "--profile", "minilm", "--dry-run", "--results", str(tmp_path / "kept")
