@@ -1,10 +1,25 @@
-"""What a strategy picks: classes of T, and scores against word overlap."""
+"""What is picked, and what the paper leaves open: settings, the effect of S, calibration, rejection."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from lib.figures.looks import BLUE, colours, label, of_rows, panels, shared_legend
+from lib.figures.looks import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    bars,
+    colours,
+    label,
+    linestyle,
+    log_ticks,
+    of_rows,
+    panels,
+    shared_legend,
+)
 
 
 @of_rows
@@ -61,5 +76,89 @@ def overlap(pool: pd.DataFrame):
         ax.plot(means["overlap"], means["bald"], "o-", color=BLUE, label="mean of each fifth")
         ax.set(title=name, xlabel="word overlap of the two texts", ylim=(0, None))
     axes[0].set_ylabel("BALD (nats)")
+    shared_legend(figure, axes)
+    return figure
+
+
+FEWEST = 10  # rows of a bin of a reliability diagram
+LEAST_KEPT = 0.1  # coverage: of fewer rows, a single one would set the scale of the risk
+RULES = {"BALD": (BLUE, linestyle("bald")), "a random order": (ORANGE, linestyle("random"))}
+RULES |= {"confidence": (GREEN, "-.")}
+
+
+@of_rows
+def settings(table: pd.DataFrame, minus: str, of: str = "setting", xlabel: str = "difference"):
+    """Paired differences of each setting from `minus`, one panel a task: points with their 95 % intervals.
+
+    table: as lib.reading.statistics.paired_difference returns it. Open markers: one run, which has no interval.
+    """
+    figure, axes = panels(table["task"].nunique(), width=5, height=0.4 * table[of].nunique() + 1.4)
+    for ax, (task, some) in zip(axes, table.groupby("task", sort=False), strict=True):
+        places = np.arange(len(some))
+        alone = some[["low", "high"]].isna().any(axis=1).to_numpy()
+        ax.axvline(0, color="0.3", linewidth=1)
+        if not alone.all():
+            known = some[~alone]
+            ax.errorbar(known["mean"], places[~alone], xerr=bars(known), fmt="o", capsize=4, color=BLUE)
+        ax.plot(some["mean"][alone], places[alone], "o", color=BLUE, fillstyle="none", markeredgewidth=1.5)
+        note = "\n(open: one run, no interval)" if alone.any() else ""
+        ax.set(title=label(task), xlabel=f"{xlabel} − {label(minus)}'s{note}")
+        ax.set_yticks(places, [label(name) for name in some[of]])
+        ax.margins(y=0.15)
+    return figure
+
+
+@of_rows
+def shared_picks(shared: pd.DataFrame):
+    """Share of the Q highest rows that two draws have in common against S: columns task, samples, between_draws, …"""
+    figure, axes = panels(shared["task"].nunique(), width=4.6, sharey=True)
+    largest = f"S passes and another {shared['samples'].max():,}"
+    looks = {"between_draws": ("two draws of S passes", "o-", BLUE), "with_largest": (largest, "s--", PURPLE)}
+    for ax, (task, some) in zip(axes, shared.groupby("task", sort=False), strict=True):
+        ax.axvline(50, color="0.2", linestyle=":", label="the paper's S", zorder=1)
+        for column, (name, look, colour) in looks.items():
+            means = some.groupby("samples")[column].mean()
+            ax.plot(means.index, means, look, color=colour, label=name)
+        ax.set(title=label(task), xscale="log", xlabel="stochastic passes S", ylim=(0, 1.02))
+        log_ticks(ax.xaxis, some["samples"], most=9)
+    axes[0].set_ylabel("share of the Q picks\nin common")
+    shared_legend(figure, axes)
+    return figure
+
+
+@of_rows
+def reliability(diagrams: pd.DataFrame):
+    """Accuracy against confidence, one panel a task: columns task, prediction, confidence, accuracy, rows.
+
+    The rows of all runs of a task are pooled. Bins of fewer than 10 rows are left out.
+    """
+    figure, axes = panels(diagrams["task"].nunique(), sharey=True)
+    for ax, (task, some) in zip(axes, diagrams.groupby("task", sort=False), strict=True):
+        ax.plot([0, 1], [0, 1], color="0.5", linestyle=":", label="perfect")
+        kinds = some.groupby("prediction", sort=False)
+        for (kind, bins), look, colour in zip(kinds, ("o-", "s--"), (GREY, GREEN), strict=True):
+            points = bins[bins["rows"] >= FEWEST]
+            ax.plot(points["confidence"], points["accuracy"], look, color=colour, label=kind)
+        ax.set(title=label(task), xlabel="confidence (runs pooled)", xlim=(0, 1), ylim=(0, 1.02))
+    axes[0].set_ylabel("accuracy")
+    shared_legend(figure, axes)
+    return figure
+
+
+@of_rows
+def risk_coverage(curves: pd.DataFrame):
+    """Share of errors among the rows kept against their share, one panel a task: columns task, rule, coverage, risk.
+
+    From a tenth of the rows on: of fewer, one row sets the scale.
+    """
+    figure, axes = panels(curves["task"].nunique())
+    for ax, (task, some) in zip(
+        axes, curves[curves["coverage"] >= LEAST_KEPT].groupby("task", sort=False), strict=True
+    ):
+        for rule, points in some.groupby("rule", sort=False):
+            colour, line = RULES.get(rule, (GREY, ":"))
+            name = rule if rule == "a random order" else f"rejected by {rule}"
+            ax.plot(points["coverage"], points["risk"], color=colour, linestyle=line, label=name)
+        ax.set(title=label(task), xlabel="coverage: share of rows kept", ylabel="risk: share of errors", ylim=(0, None))
     shared_legend(figure, axes)
     return figure

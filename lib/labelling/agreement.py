@@ -8,6 +8,7 @@ from scipy import stats
 from lib.fields import StudyError
 from lib.figures.looks import colours, linestyle, panels, shared_legend
 from lib.labelling.state import Labelling
+from lib.reading.statistics import LEVEL
 
 WINDOW = 3  # agreements of successive models that are averaged
 PICKED = {"random": "drawn at random", "bald": "picked by BALD"}
@@ -45,7 +46,7 @@ def learning_curve(labelling: Labelling) -> pd.DataFrame:
 
 def share(agreed) -> dict:
     """Share of true values and its 95 % interval (Wilson 1927): rows, agreement, low, high."""
-    interval = stats.binomtest(int(np.sum(agreed)), len(agreed)).proportion_ci(0.95, method="wilson")
+    interval = stats.binomtest(int(np.sum(agreed)), len(agreed)).proportion_ci(LEVEL, method="wilson")
     return {"rows": len(agreed), "agreement": float(np.mean(agreed)), "low": interval.low, "high": interval.high}
 
 

@@ -7,7 +7,7 @@ unless a person says that the file was corrected.
 from difflib import SequenceMatcher
 
 from lib.data.escaping import shortened, visible
-from lib.labelling.classes import UNLABELLED
+from lib.data.tasks import UNLABELLED
 from lib.labelling.own_rows import listed
 from lib.labelling.state import Labelling
 

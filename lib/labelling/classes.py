@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, names, one_of
 
-UNLABELLED = -1
 # how programs write that there is nothing, in any case; "None" is Python's, while "none" may well be a class
 NOTHING = {"", "nan", "-nan", "nat", "null", "na", "n/a", "#n/a", "#na", "<na>", "[]", "{}", "()", "''", '""'}
 MANY, SHARE = 20, 0.8  # more classes than this, one for so much of the rows: the column holds something else

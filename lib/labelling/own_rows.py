@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError
-from lib.labelling.classes import UNLABELLED, check_classes, class_names, classes_in, classes_of, settle
+from lib.labelling.classes import check_classes, class_names, classes_in, classes_of, settle
 from lib.labelling.tables import as_text, other_separator, read_table
 from lib.protocol import digest
 from lib.store.provenance import ROOT

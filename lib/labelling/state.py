@@ -13,8 +13,8 @@ from sklearn.metrics import cohen_kappa_score
 from lib import scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.data.rows import Rows, check_embedded, load_tokenizer, tokenise
+from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, one_of
-from lib.labelling.classes import UNLABELLED
 from lib.labelling.journal import Journal, Said
 from lib.labelling.own_rows import OwnRows
 from lib.model import Classifier, build_classifier

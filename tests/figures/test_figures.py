@@ -18,9 +18,9 @@ from nbconvert.filters import markdown2html
 from PIL import Image
 
 from lib import figures
-from lib.figures.files import save_table
 from lib.figures.layers import _light
 from lib.figures.looks import ORANGE, colours
+from lib.figures.notebook import save_table
 from lib.model import outline
 from lib.protocol import Protocol
 from lib.reading.statistics import bootstrap_interval
@@ -88,7 +88,7 @@ def legend_of(figure) -> list[str]:
 
 
 def test_png_svg_and_csv_carry_the_runs_and_the_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr("lib.figures.files.commit", lambda: "c0ffee")
+    monkeypatch.setattr("lib.figures.notebook.commit", lambda: "c0ffee")
     runs = pd.Series(["run-b", "run-a", "run-b"])
     expected = {"commit": "c0ffee", "runs": ["run-a", "run-b"]}
     figures.save_figure(figures.learning_curves(rounds()), "curves", tmp_path / "new", runs)

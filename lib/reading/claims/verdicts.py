@@ -8,12 +8,12 @@ from statsmodels.stats.multitest import multipletests
 
 from lib.data.tasks import TASKS, readable_texts, training_rows
 from lib.protocol import Profile
-from lib.reading.claims import accuracy, classes, estimates, layers, model
+from lib.reading.claims import accuracy, classes, estimates, layers
 from lib.reading.claims.claim import LESS, MORE, SAME, SHOWN, Claim
 from lib.reading.claims.evidence import Evidence, NoRuns
 from lib.store import results
 
-CLAIMS = accuracy.CLAIMS + layers.CLAIMS + classes.CLAIMS + model.CLAIMS
+CLAIMS = accuracy.CLAIMS + layers.CLAIMS + classes.CLAIMS + accuracy.MODEL
 
 
 def judge(claim: Claim, evidence: Evidence) -> dict:
