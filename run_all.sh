@@ -70,7 +70,19 @@ set_up() {
         step "installing torch" pip_install "$(grep '^torch==' requirements.lock)"
     fi
     step "installing lib" pip_install --no-deps --no-build-isolation -e .
-    step "registering the kernel" "$environment/bin/python" -m ipykernel install --sys-prefix --name bert-bald --display-name "BERT and BALD"
+    # without the folder in which it is started, where another lib may lie
+    step "registering the kernel" "$environment/bin/python" - <<'PYTHON'
+import sys
+from ipykernel.kernelspec import write_kernel_spec
+from jupyter_client.kernelspec import KernelSpecManager
+
+spec = write_kernel_spec(
+    overrides={"display_name": "BERT and BALD"},
+    extra_arguments=["--InteractiveShellApp.ignore_cwd=True"],
+    python_arguments=["-Xfrozen_modules=off"],  # as ipykernel does: its debugger needs it
+)
+KernelSpecManager().install_kernel_spec(spec, "bert-bald", prefix=sys.prefix)
+PYTHON
     fingerprint >"$environment/bert-bald.stamp"
 }
 

@@ -30,7 +30,10 @@ encoder alone needs only transformers: AutoModel.from_pretrained("encoder"), Aut
 import sys
 from pathlib import Path
 
-from lib.labelling.handover import load_classifier, score
+try:
+    from lib.labelling.handover import load_classifier, score
+except ImportError as error:  # another package of this name, or none
+    sys.exit(f"score.py needs lib of bert-bald ({error}): run it with the Python of its .venv, without PYTHONPATH")
 
 trained = load_classifier(Path(__file__).resolve().parent)
 texts, width = sys.argv[1:], len(trained.columns)

@@ -10,6 +10,7 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lib import __main__ as runner
@@ -239,18 +240,26 @@ def test_a_mistake_is_one_line_in_a_notebook_whatever_led_to_it(capsys):
 def test_the_kernel_that_set_up_registers_is_the_one_that_the_notebooks_name():
     """Else opening a notebook changes it."""
     script = (CHECKOUT / "run_all.sh").read_text("utf-8")
-    name, shown = re.search(r'ipykernel install .* --name (\S+) --display-name "(.+)"', script).groups()
+    shown, name = re.search(r'"display_name": "(.+?)".*install_kernel_spec\(spec, "(\S+?)"', script, re.DOTALL).groups()
     assert name == KERNEL
     for path in (CHECKOUT / "notebooks").glob("*.ipynb"):
         kernel = nbformat.read(path, as_version=4).metadata.kernelspec
         assert (kernel.name, kernel.display_name, kernel.language) == (name, shown, "python"), path.name
 
 
+def test_a_kernel_that_is_started_beside_another_lib_takes_this_one(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "__init__.py").write_text("raise SystemExit('another lib')")
+    notebook = new_notebook(cells=[new_code_cell("import lib\nprint(lib.__file__)")])
+    NotebookClient(notebook, kernel_name=KERNEL, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    assert notebook.cells[0].outputs[0].text.strip() == str(CHECKOUT / "lib" / "__init__.py")
+
+
 LONG = """
 from lib.protocol import Protocol
-from lib.sweeps import sweep
+from lib.sweeps import plans
 grid = [Protocol(task="reviews", encoder=r"{encoder}", rounds=0, epochs=10_000, seed=seed) for seed in range(2)]
-sweep(grid, r"{store}")
+plans.PLANS["01_one"] = lambda: grid
 """
 
 
@@ -276,9 +285,10 @@ def test_a_stopped_command_leaves_no_kernel(notebooks, tmp_path):
 
 def test_a_stopped_command_leaves_no_workers(notebooks, tiny_encoder, tmp_path):
     store = tmp_path / "store"
-    write_notebook(notebooks / "01_one.ipynb", "", LONG.format(encoder=tiny_encoder, store=store))
-    options = ["--workers", "2", "--only", "01"]
-    with subprocess.Popen(command(notebooks, *options), cwd=CHECKOUT, stderr=subprocess.PIPE) as process:
+    write_notebook(notebooks / "01_one.ipynb", f"results: str = {str(store)!r}")
+    python, flag, code, *options = command(notebooks, "--workers", "2", "--only", "01", "--results", str(store))
+    planned = LONG.format(encoder=tiny_encoder)
+    with subprocess.Popen([python, flag, planned + code, *options], cwd=CHECKOUT, stderr=subprocess.PIPE) as process:
         children = stop(process, lambda: len(list(store.glob("*/protocol.json"))) == 2)
     assert len(children) >= 2, "two workers, and what watches them"
     assert not psutil.wait_procs(children, timeout=10)[1]

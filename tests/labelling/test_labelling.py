@@ -16,8 +16,8 @@ from sklearn.metrics import cohen_kappa_score
 from lib import __main__ as runner
 from lib import labelling
 from lib.command import execution, status
+from lib.data.tasks import UNLABELLED
 from lib.labelling import agreement, changes, handover
-from lib.labelling.classes import UNLABELLED
 from lib.labelling.journal import Journal
 from lib.labelling.labeller import Labeller
 from lib.labelling.own_rows import read_rows
