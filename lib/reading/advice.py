@@ -60,12 +60,30 @@ def say_saved(saved: pd.DataFrame) -> str:
         return NOTHING
     parts = []
     for strategy, some in saved.groupby("strategy", sort=False):
+        rows = some.to_dict("records")
         needs = [
-            f"{row['labels']:.0f} labels instead of {row[RANDOMS]:.0f} on {named(row['task'])}{_doubt(row)}"
-            for row in some.to_dict("records")
+            f"{_labels(row)} labels instead of {row[RANDOMS]:.0f} on {named(row['task'])}{_doubt(row)}"
+            for row in rows
+            if _reached(row)
         ]
-        parts.append(f"{named(strategy)} needs {listed(needs)}")
+        never = [f"{named(row['task'])} (random: {row[RANDOMS]:.0f})" for row in rows if not _reached(row)]
+        if needs:
+            parts.append(f"{named(strategy)} needs {listed(needs)}")
+        if never:
+            parts.append(f"{named(strategy)} never gets there on {listed(never)}")
     return f"To be as accurate as random is in the end, {'; '.join(parts)}."
+
+
+def _reached(row: dict) -> int:
+    """Runs that got there."""
+    return int(row["reached"].partition(" ")[0])
+
+
+def _labels(row: dict) -> str:
+    """Mean over runs; a run that never got there counts as one batch more, so the mean is a least one."""
+    if not _reached(row):
+        return "never"
+    return f"{'at least ' * (_reached(row) < row['runs'])}{row['labels']:.0f}"
 
 
 def _doubt(row: dict) -> str:
@@ -220,7 +238,7 @@ def overview(found: Comparisons) -> pd.DataFrame:
         f"accuracy with {last} labels: BALD − random": _cells(found.sizes[found.sizes["labelled"] == last]),
         f"macro-F1 with {last} labels: BALD − random": _cells(found.macro_f1[found.macro_f1["labelled"] == last]),
         f"labels until as good as random with {last}: BALD / random": {
-            row["task"]: f"{row['labels']:.0f} / {row[RANDOMS]:.0f}" for row in found.saved.to_dict("records")
+            row["task"]: f"{_labels(row)} / {row[RANDOMS]:.0f}" for row in found.saved.to_dict("records")
         },
         f"accuracy with {last} random labels: fine-tuning − logistic regression": _cells(
             found.baseline[found.baseline["labelled"] == last]

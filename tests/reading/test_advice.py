@@ -37,12 +37,27 @@ def test_a_strategy_that_helps_on_one_task_and_harms_on_another_is_said_in_one_s
 
 
 def test_labels_saved_say_both_numbers_and_whether_chance_alone_can_give_them():
-    columns = ["task", "strategy", "labels", advice.RANDOMS, "saved", "low", "high"]
-    rows = [("sst2", "bald", 390, 650, 260, 149, 371), ("trec", "bald", 850, 670, -180, -316, -44)]
+    columns = ["task", "strategy", "labels", advice.RANDOMS, "saved", "low", "high", "runs", "reached"]
+    rows = [
+        ("sst2", "bald", 390, 650, 260, 149, 371, 5, "5 of 5"),
+        ("trec", "bald", 850, 670, -180, -316, -44, 5, "5 of 5"),
+    ]
     said = advice.say_saved(pd.DataFrame(rows, columns=columns))
     assert "BALD needs 390 labels instead of 650 on SST-2 and 850 labels instead of 670 on TREC." in said
-    unsure = pd.DataFrame([("sst2", "bald", 390, 450, 60, -149, 371)], columns=columns)
+    unsure = pd.DataFrame([("sst2", "bald", 390, 450, 60, -149, 371, 5, "5 of 5")], columns=columns)
     assert "390 labels instead of 450 on SST-2 (which chance alone can give)" in advice.say_saved(unsure)
+
+
+def test_a_size_that_no_run_reached_is_not_said_as_a_number_of_labels():
+    columns = ["task", "strategy", "labels", advice.RANDOMS, "saved", "low", "high", "runs", "reached"]
+    rows = [
+        ("mnli", "bald", 1010, 843, -167, -310, 20, 3, "0 of 3"),
+        ("sst2", "bald", 700, 650, -50, -90, -9, 3, "2 of 3"),
+    ]
+    said = advice.say_saved(pd.DataFrame(rows, columns=columns))
+    assert "BALD needs at least 700 labels instead of 650 on SST-2" in said
+    assert said.endswith("; BALD never gets there on MNLI (random: 843).")
+    assert "1010" not in said
 
 
 @pytest.mark.parametrize(("high", "words"), [(-0.044, "is the risk"), (0.01, "shows no clear loss")])
