@@ -98,6 +98,22 @@ def say_precision(runs: pd.DataFrame) -> list[str]:
     return [f"The encoder computed {'; '.join(parts)}: what differs between these runs is, in part, rounding."]
 
 
+def say_ties(rounds: pd.DataFrame) -> list[str]:
+    """A sentence for each strategy whose scores left its picks to chance, since more rows than it picks share one."""
+    sentences = []
+    scored = rounds[rounds["health"].map(bool)] if "health" in rounds else rounds[:0]
+    for (task, strategy), some in scored.groupby(["task", "strategy"], sort=False):
+        tied = some["health"].map(lambda health: health["ties_at_rank_query"]) >= some["picked"].map(len)
+        if tied.any():
+            same = not some["health"].map(lambda health: health["passes_differ"]).any()
+            why = ": its stochastic passes do not differ, as with S = 1" if same else ""
+            sentences.append(
+                f"On {named(task)}, in {tied.sum()} of {len(some)} rounds, {named(strategy)} gave more rows than it "
+                f"picks the score of its last pick, and chance chose among them{why}."
+            )
+    return sentences
+
+
 def say_chance(rounds: pd.DataFrame) -> list[str]:
     """A sentence for each task whose classifiers are hardly better than guessing at the last round.
 

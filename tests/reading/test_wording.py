@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lib.model import outline
 from lib.reading import findings, wording
 from lib.reading.qualitative import papers_random_and_fair_draws
+from lib.sweeps import sweep
 
 FINITE = st.floats(-1, 1, allow_subnormal=False)
 INTERVALS = st.tuples(FINITE, FINITE, FINITE).map(sorted)
@@ -315,3 +316,35 @@ def test_lengths_are_told_for_the_first_and_the_last_batch():
         "(ρ = +0.30) and 0.90 times with 110 labels (ρ = −0.10)."
     )
     assert findings.say_lengths(table.iloc[:0]) == wording.NOTHING
+
+
+def test_picks_that_chance_made_are_said_and_why():
+    """Made with the registry's own health: all scores tied, or none."""
+    from lib.acquisition import health
+
+    picked, told = list(range(5)), {"passes_differ": True}
+    tied, clear = health([0.0] * 20, 5) | {"passes_differ": False}, health(range(20), 5) | told
+    rounds = pd.DataFrame(
+        [
+            {"task": "reviews", "strategy": "bald", "health": tied, "picked": picked},
+            {"task": "reviews", "strategy": "bald", "health": tied, "picked": picked},
+            {"task": "reviews", "strategy": "bald", "health": {}, "picked": []},
+            {"task": "trec", "strategy": "bald", "health": clear, "picked": picked},
+            {"task": "trec", "strategy": "random", "health": {}, "picked": picked},
+        ]
+    )
+    (said,) = wording.say_ties(rounds)
+    assert said.startswith("On reviews, in 2 of 2 rounds, BALD gave more rows than it picks the score of its last pick")
+    assert said.endswith("as with S = 1.")
+    rounds["health"] = [health([9, 8, 1, 1, 1, 1, 0], 5) | told, *rounds["health"][1:]]
+    assert "in 1 of 2 rounds" in wording.say_ties(rounds)[0], "four tied, of which three are picked: not all by chance"
+    assert wording.say_ties(rounds[3:]) == []
+
+
+def test_one_pass_leaves_all_picks_to_chance_and_the_reading_says_so(tiny_protocol, tmp_path):
+    """Run for real: with S = 1 the score of BALD is zero for each row."""
+    rounds = sweep([tiny_protocol(samples=1), tiny_protocol(seed=1)], tmp_path)
+    (said,) = wording.say_ties(rounds[rounds["seed"] == 0])
+    assert "SST-2, in 2 of 2 rounds, BALD" in said
+    assert said.endswith("as with S = 1.")
+    assert wording.say_ties(rounds[rounds["seed"] == 1]) == []
