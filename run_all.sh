@@ -109,7 +109,10 @@ if [ "${1:-}" != test ]; then
     "$python" -m lib check "$caller" "$@"
 fi
 
-mkdir -p .cache
+if ! mkdir -p .cache 2>/dev/null || [ ! -w .cache ]; then # somebody else's checkout
+    is_set_up || fail "$PWD is not set up and cannot be written to: clone it to a folder of your own"
+    log=/dev/null
+fi
 if ! is_set_up; then
     exec 9>.cache/setup.lock
     if command -v flock >/dev/null && ! flock --nonblock 9; then

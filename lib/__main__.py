@@ -121,6 +121,13 @@ def run(command: Command, executed: Path) -> int:
     from lib.store.results import REDRAW
 
     os.environ.pop(REDRAW, None)
+    with suppress(OSError):
+        executed.mkdir(parents=True, exist_ok=True)
+    if not os.access(executed, os.W_OK):
+        raise UsageError(
+            f"{executed} cannot be written to, where executed notebooks go: run them in a clone of your own, or one by "
+            "papermill, with results and output elsewhere"
+        )
     needed = status.needed_runs(command)  # a mistake in the third notebook is said before anything is computed
     hindrance = "" if command.redraw else cannot_compute(needed)
     if command.redraw or hindrance:

@@ -247,6 +247,13 @@ def test_the_kernel_that_set_up_registers_is_the_one_that_the_notebooks_name():
         assert (kernel.name, kernel.display_name, kernel.language) == (name, shown, "python"), path.name
 
 
+def test_a_folder_that_cannot_be_written_to_is_said_before_anything_is_computed(notebooks, tmp_path, capsys):
+    """A file where the folder should be: as root, permissions refuse nothing."""
+    (tmp_path / "file").touch()
+    assert runner.main(["run", str(tmp_path), "--only", "01"], notebooks, tmp_path / "file" / "executed") == 2
+    assert "cannot be written to, where executed notebooks go" in capsys.readouterr().err
+
+
 def test_a_kernel_that_is_started_beside_another_lib_takes_this_one(tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "__init__.py").write_text("raise SystemExit('another lib')")
