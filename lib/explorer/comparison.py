@@ -11,6 +11,7 @@ from lib.fields import StudyError
 from lib.reading.qualitative import word_overlap
 
 LISTED = 50  # rows of each list
+LEFT = 'style="text-align: left"'  # words, where a page would set all cells right
 
 
 def check(first: Explored, second: Explored) -> None:
@@ -67,7 +68,7 @@ def html(first: Explored, second: Explored, round_: int) -> str:
         "–" if np.isnan(one["closest"]) else f"{one['closest']:.1%}" for one in told
     ]
     body = "".join(
-        f"<tr><th>{isolated(name)}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
+        f"<tr><th {LEFT}>{isolated(name)}</th>{''.join(f'<td>{value}</td>' for value in values)}</tr>"
         for name, values in lines.items()
     )
     picks = [one.picked_until(round_) for one in (first, second)]
@@ -87,7 +88,7 @@ def _picks(name: str, rows: set[int], first: Explored, second: Explored, round_:
     order = sorted(rows, key=lambda row: [-np.inf if score is None else score for score in scores[row]], reverse=True)
     lines = [
         f"<tr><td>{row}</td>{''.join(f'<td>{number(score)}</td>' for score in scores[row])}"
-        f"<td>{isolated(first.label(row))}</td><td>{isolated(first.text(row), 160)}</td></tr>"
+        f"<td {LEFT}>{isolated(first.label(row))}</td><td {LEFT}>{isolated(first.text(row), 160)}</td></tr>"
         for row in order[:LISTED]
     ]
     head = "".join(f"<th>{name}'s score</th>" for name, _ in scored)
@@ -95,5 +96,5 @@ def _picks(name: str, rows: set[int], first: Explored, second: Explored, round_:
     title = f"{len(rows)} rows picked by the {name} alone"
     return (
         f'<section tabindex="0" aria-label="{title}"><h5>{title}</h5><table><tr><th>row</th>{head}'
-        f"<th>label</th><th>text</th></tr>{''.join(lines)}</table>{more}</section>"
+        f"<th {LEFT}>label</th><th {LEFT}>text</th></tr>{''.join(lines)}</table>{more}</section>"
     )

@@ -20,8 +20,6 @@ class Controls:
     """The controls of the explorer of one run, or of two."""
 
     def __init__(self, explored: Explored, two: bool):
-        scores = np.concatenate([pool["score"] for pool in explored.pool.values()]).astype(float)
-        low, high = self.limits = float(scores.min()), max(float(scores.max()), float(scores.min()) + 1e-9)
         first, last = min(explored.pool), max(explored.pool)  # of some published runs one round is there
         self.round = widgets.IntSlider(last, first, last, description="Round")
         self.play = widgets.Play(last, min=first, max=last, interval=1500, show_repeat=False)
@@ -35,12 +33,21 @@ class Controls:
             "search": widgets.Text(description="Search", placeholder="words that all must occur"),
             "regular": widgets.Checkbox(description="regular expression", indent=False),
         }
-        self.range = widgets.FloatRangeSlider(
-            value=self.limits, min=low, max=high, step=(high - low) / 400, description="Score", readout_format=".4f"
-        )
+        self.range = widgets.FloatRangeSlider(description="Score", readout_format=".4f")
+        self.limits = None
+        self.show_scores(explored.pool[last]["score"])
         self.clear = widgets.Button(description="Clear filters", tooltip="show all rows", layout=Layout(width="auto"))
         says = "the matching rows, in this order, as csv"
         self.save = widgets.Button(description="Save as csv", tooltip=says, layout=Layout(width="auto"))
+
+    def show_scores(self, scores) -> None:
+        """The range goes from the lowest to the highest of these scores; a handle at an end stays there."""
+        low, high = float(scores.min()), max(float(scores.max()), float(scores.min()) + 1e-9)
+        given = self.given() if self.limits else Filters()
+        self.limits = low, high
+        with self.range.hold_trait_notifications():
+            self.range.min, self.range.max, self.range.step = low, high, (high - low) / 400
+            self.range.value = float(np.clip(given.low, low, high)), float(np.clip(given.high, low, high))
 
     def given(self) -> Filters:
         """The filters as the controls are set. A handle at its end lets pass what rounding puts beyond it."""
@@ -58,14 +65,15 @@ class Controls:
         """The controls in lines. about: stands beside the round; histogram: above the range, as wide as its track."""
         for control in self.filters.values():
             control.layout = Layout(width="auto", flex="0 1 220px")
+        self.filters["regular"].layout = Layout(width="auto")
         for control in (self.round, self.range, *self.filters.values()):
             control.style.description_width = NAMES
         histogram.add_class("histogram")
-        histogram.layout = Layout(margin="0 130px 0 86px")
+        histogram.layout = Layout(margin="0 136px 0 88px")
         self.range.add_class("score-range")
-        self.range.layout = Layout(width="100%")
+        self.range.layout = Layout(width="auto")  # with its margins as wide as the box, not wider
         return [
             widgets.HBox([self.round, self.play, about], layout=WRAPPED),
-            widgets.HBox([*self.filters.values(), self.clear, self.save], layout=WRAPPED),
-            widgets.VBox([histogram, self.range], layout=Layout(max_width="720px")),
+            widgets.HBox([*self.filters.values()], layout=WRAPPED),
+            widgets.VBox([histogram, self.range], layout=Layout(max_width="900px")),
         ]

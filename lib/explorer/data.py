@@ -45,7 +45,7 @@ class Explored:
     @property
     def title(self) -> str:
         p = self.run.protocol
-        return f"{named(p.task)}, {named(p.strategy)}, F = {p.frozen}, seed {p.seed}"
+        return f"{named(p.task)}, {named(p.strategy)}, F = {signed(p.frozen)}, seed {p.seed}"
 
     @property
     def single(self) -> bool:
@@ -133,6 +133,11 @@ class Explored:
         nearest = others.nsmallest(number, "distance").astype({"row": int})
         nearest["overlap"] = [word_overlap(self.text(row), self.text(other)) for other in nearest["row"]]
         return nearest.reset_index(drop=True)
+
+
+def signed(whole: int) -> str:
+    """With the sign that F has in the study's figures."""
+    return f"{whole}".replace("-", "−")
 
 
 def explore(given: Protocol | Run | Explored, store="") -> Explored:

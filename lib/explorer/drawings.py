@@ -7,6 +7,7 @@ import numpy as np
 
 BLUE, ORANGE = "#0173b2", "#de8f05"  # of seaborn's colorblind palette, as in the figures
 WIDTH, HEIGHT = 300, 64  # of a drawing's units
+TICKS = 5  # numbers on the axis of scores
 
 
 def svg(height: float, says: str, shapes: list[str], look: str = "") -> str:
@@ -33,7 +34,14 @@ def histogram(scores: np.ndarray, kept: np.ndarray, limits: tuple[float, float],
                 f'<rect x="{x:.1f}" y="0" width="{wide:.1f}" height="{HEIGHT}" fill="{ORANGE}" opacity="0.2"/>'
             )
     says = f"Histogram of {len(scores)} scores from {limits[0]:.4f} to {limits[1]:.4f}; {int(kept.sum())} rows match"
-    return svg(HEIGHT, says, shapes, 'preserveAspectRatio="none"')
+    return svg(HEIGHT, says, shapes, 'preserveAspectRatio="none"') + axis(limits)
+
+
+def axis(limits: tuple[float, float]) -> str:
+    """Numbers below a drawing, in HTML: those in a stretched drawing would be stretched."""
+    ticks = np.linspace(*limits, TICKS)
+    digits = int(np.clip(2 - np.floor(np.log10((limits[1] - limits[0]) or 1)), 2, 8))  # what tells ticks apart
+    return f'<div class="axis">{"".join(f"<span>{tick:.{digits}f}</span>" for tick in ticks)}</div>'
 
 
 def strip(probs_S: np.ndarray) -> str:

@@ -27,7 +27,9 @@ function render({ model, el }) {
   });
   el.replaceChildren(
     element("div", { class: "bald-grid" }, element("div", { class: "bald-rows" }, table),
-      element("nav", { "aria-label": "Pages" }, ...buttons.slice(0, 2), place, ...buttons.slice(2))),
+      element("nav", { "aria-label": "Pages" }, ...buttons.slice(0, 2), place, ...buttons.slice(2)),
+      element("p", { class: "note" }, "In the table: ↑ ↓ go from row to row, Page Up and Page Down from page to page, "
+        + "Home and End to the ends. A click on a heading sorts.")),
   );
 
   function move(target) {
@@ -54,7 +56,7 @@ function render({ model, el }) {
   }
 
   function drawRows() {
-    const { rows, first, total, says } = model.get("page");
+    const { rows, found, first, total, says } = model.get("page");
     const columns = model.get("columns");
     table.setAttribute("aria-label", says);
     table.setAttribute("aria-rowcount", total + 1);
@@ -62,7 +64,8 @@ function render({ model, el }) {
       const row = element("tr", { role: "row", id: `${id}-${first + i}`, "aria-rowindex": first + i + 2 });
       row.append(...cells.map((text, c) => {
         const { key, number } = columns[c];
-        return element("td", { role: "gridcell", dir: "auto", title: text, class: number ? "number" : key }, text);
+        const pieces = (found[i]?.[c] ?? [text]).map((piece, p) => (p % 2 ? element("mark", {}, piece) : piece));
+        return element("td", { role: "gridcell", dir: "auto", title: text, class: number ? "number" : key }, ...pieces);
       }));
       row.onclick = () => move(() => first + i);
       return row;
@@ -118,6 +121,13 @@ function render({ model, el }) {
   el.addEventListener("focusin", settle);
   setTimeout(settle, 500);
 
+  // A button of the details that names a run opens the chosen row in it.
+  function open(event) {
+    const run = event.target.closest?.("[data-run]")?.dataset.run;
+    if (run && el.isConnected && el.closest(".bald-explorer")?.contains(event.target)) model.send({ open: run });
+  }
+  document.addEventListener("click", open);
+
   model.on("change:columns", drawHead);
   model.on("change:sort", drawHead);
   model.on("change:page", drawRows);
@@ -125,7 +135,10 @@ function render({ model, el }) {
   model.on("msg:custom", download);
   drawHead();
   drawRows();
-  return () => model.off(null, null, null);
+  return () => {
+    document.removeEventListener("click", open);
+    model.off(null, null, null);
+  };
 }
 
 export default { render };

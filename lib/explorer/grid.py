@@ -1,5 +1,6 @@
 """The explorer's table: one page of rows at a time, drawn by grid.js."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import anywidget
@@ -7,6 +8,7 @@ import traitlets
 
 from lib.data.escaping import shortened, visible
 from lib.explorer.data import Explored
+from lib.explorer.filters import cut
 from lib.explorer.panes import number, when
 
 HERE = Path(__file__).parent
@@ -21,7 +23,7 @@ class Grid(anywidget.AnyWidget):
     _esm = HERE / "grid.js"
     _css = HERE / "explorer.css"
     columns = traitlets.List().tag(sync=True)  # key, title, number: whether it is one, falling: sorted so at first
-    page = traitlets.Dict().tag(sync=True)  # rows (strings), first, size, total, says
+    page = traitlets.Dict().tag(sync=True)  # rows (strings), found, first, size, total, says
     sort = traitlets.List(["rank", False]).tag(sync=True)  # column, descending
     chosen = traitlets.Int(0).tag(sync=True)  # position of the chosen row among all that match
 
@@ -41,6 +43,13 @@ def columns(explored: Explored) -> list[dict]:
         }
         for key in keys
     ]
+
+
+def found(cells: list[str], columns: list[dict], spans: Callable) -> dict[int, list[str]]:
+    """Column → the pieces of a text, every second of which was found, where a search found any."""
+    texts = [c for c, column in enumerate(columns) if column["key"] in ("first", "second")]
+    cut_up = {c: cut(cells[c], spans(cells[c])) for c in texts}
+    return {c: pieces for c, pieces in cut_up.items() if len(pieces) > 1}
 
 
 def cells(row: dict, labels: tuple[str, ...], columns: list[dict]) -> list[str]:

@@ -1,12 +1,14 @@
 """What the explorer says about the chosen row, as HTML."""
 
 import re
+from collections.abc import Callable
 
 import pandas as pd
 
 from lib.data.escaping import in_html, isolated, shortened
 from lib.explorer.data import NEVER, Explored
 from lib.explorer.drawings import entropy_bar, strip
+from lib.explorer.filters import cut
 
 LONGEST = 3000  # characters of a text shown whole
 
@@ -20,20 +22,37 @@ def when(queried: int) -> str:
     return "no" if queried == NEVER else f"round {queried}"
 
 
-def marked(texts: list[str]) -> list[str]:
-    """Texts as HTML; words that stand in both of two are marked."""
+def marked(texts: list[str], spans: Callable = lambda text: []) -> list[str]:
+    """Texts as HTML; words that stand in both of two are marked, and, in another way, what a search found."""
     words = [set(re.findall(r"\w+", text.lower())) for text in texts]
     shared = words[0] & words[1] if len(texts) == 2 else set()
     written = []
     for text in texts:
-        pieces = re.split(r"(\w+)", shortened(text, LONGEST))
-        pieces = [f"<mark>{in_html(piece)}</mark>" if piece.lower() in shared else in_html(piece) for piece in pieces]
+        short = shortened(text, LONGEST)
+        pieces = []
+        for i, part in enumerate(cut(short, spans(short))):
+            if i % 2:
+                pieces.append(f'<mark class="found">{in_html(part)}</mark>')
+                continue
+            for piece in re.split(r"(\w+)", part):
+                plain = in_html(piece)
+                pieces.append(f"<mark>{plain}</mark>" if piece.lower() in shared else plain)
         written.append(f'<p class="text"><bdi dir="auto">{"".join(pieces)}</bdi></p>')
     return written
 
 
-def details(explored: Explored, seeds: list[Explored], round_: int, row: pd.Series) -> str:
-    """All that the store says about one row, a record of Explored.table."""
+def details(
+    explored: Explored,
+    seeds: list[Explored],
+    round_: int,
+    row: pd.Series,
+    others: list[tuple[str, str]] = (),
+    spans: Callable = lambda text: [],
+) -> str:
+    """All that the store says about one row, a record of Explored.table.
+
+    others: names and titles of runs that can show the same row. spans: what a search found in a text.
+    """
     *texts, _ = explored.texts.train[row["row"]]
     labels = explored.texts.labels
     facts = {
@@ -41,22 +60,30 @@ def details(explored: Explored, seeds: list[Explored], round_: int, row: pd.Seri
         "prediction": f"{labels[row['prediction']]} ({'right' if row['right'] else 'wrong'})",
         "queried": when(row["queried"]),
     }
-    return "".join(
-        [
-            f"<h4>Row {row['row']}</h4>",
-            *marked(texts),
-            _facts(facts),
-            "<h5>Entropy of the mean prediction</h5>",
-            entropy_bar(row["expected_entropy"], row["bald"], len(labels)),
-            f'<p><span class="key blue">■</span> aleatoric {number(row["expected_entropy"])} + '
-            f'<span class="key orange">■</span> '
-            f"epistemic (BALD) {number(row['bald'])} = {number(row['entropy'])} nats</p>",
-            _samples(explored.probabilities(round_, row["row"]), labels, explored, round_),
-            "<h5>Rank by score</h5>",
-            _ranks(explored, seeds, row["row"]),
-            _neighbours(explored, round_, row["row"]),
-        ]
-    )
+    sections = [
+        f"<h4>Row {row['row']}</h4>{''.join(marked(texts, spans))}{_facts(facts)}"
+        "<h5>Entropy of the mean prediction</h5>"
+        f"{entropy_bar(row['expected_entropy'], row['bald'], len(labels))}"
+        f'<p><span class="key blue">■</span> aleatoric {number(row["expected_entropy"])} + '
+        f'<span class="key orange">■</span> '
+        f"epistemic (BALD) {number(row['bald'])} = {number(row['entropy'])} nats</p>",
+        _samples(explored.probabilities(round_, row["row"]), labels, explored, round_),
+        f"<h5>Rank by score</h5>{_ranks(explored, seeds, row['row'])}{_links(others)}",
+        _neighbours(explored, round_, row["row"]),
+    ]
+    return "".join(f"<section>{section}</section>" for section in sections if section)
+
+
+def link(run: str, says: str) -> str:
+    """A button that opens the chosen row in another run (see grid.js)."""
+    return f'<button type="button" class="run" data-run="{in_html(run)}">{in_html(says)}</button>'
+
+
+def _links(others: list[tuple[str, str]]) -> str:
+    if not others:
+        return ""
+    shown = " ".join(link(name, title) for name, title in others)
+    return f'<p class="runs"><span class="note">This row in another run of the seed:</span> {shown}</p>'
 
 
 def _facts(facts: dict[str, str]) -> str:
@@ -72,27 +99,30 @@ def _samples(probs_SC, labels, explored: Explored, round_: int) -> str:
             "highest and lowest scores and the picks. This row is not one of them.</p>"
         )
     lines = [
-        f"<tr><th>{isolated(label)}</th><td>{strip(probs_S)}</td>"
-        f"<td>{probs_S.mean():.3f} ± {probs_S.std():.3f}</td></tr>"
+        f"<p><b>{isolated(label)}</b><span>{probs_S.mean():.3f} ± {probs_S.std():.3f}</span></p>{strip(probs_S)}"
         for label, probs_S in zip(labels, probs_SC.T, strict=True)
     ]
     return (
-        f"<h5>Probabilities in {len(probs_SC)} stochastic passes</h5>"
-        f'<table class="strips"><tr><td></td><td class="ends"><span>0</span><span>1</span></td>'
-        f"<td>mean ± spread</td></tr>{''.join(lines)}</table>"
+        f"<h5>Probabilities in {len(probs_SC)} stochastic passes, mean ± spread</h5>"
+        f'<div class="strips">{"".join(lines)}<p class="note"><span>0</span><span>1</span></p></div>'
     )
 
 
 def _ranks(explored: Explored, seeds: list[Explored], row: int) -> str:
-    rounds = sorted(explored.pool)
-    head = "".join(f"<th>round {k}</th>" for k in rounds)
-    lines = []
-    for one in [explored, *seeds]:
-        name = f"seed {one.run.protocol.seed}" + (" (this run)" if one is explored else "")
-        cells = "".join(f"<td>{_rank(one, k, row)}</td>" for k in rounds)
-        lines.append(f"<tr><th>{name}</th>{cells}</tr>")
+    """A line a round: how many rows were ranked, and where this one stood in each run."""
+    runs = [explored, *seeds]
+    names = [f"seed {one.run.protocol.seed}" for one in runs]
+    head = [f"{names[0]}, this run", *(link(one.run.name, name) for one, name in zip(seeds, names[1:], strict=True))]
+    lines = [
+        f"<tr><th>{round_}</th><td>{len(explored.pool[round_]):,}</td>"
+        f"{''.join(f'<td>{_rank(one, round_, row)}</td>' for one in runs)}</tr>"
+        for round_ in sorted(explored.pool)
+    ]
     others = "" if seeds else '<p class="note">No other seed of this run is in the store.</p>'
-    return f'<div class="wide"><table><tr><td></td>{head}</tr>{"".join(lines)}</table></div>{others}'
+    return (
+        f'<div class="wide"><table><tr><th>round</th><th>of</th>{"".join(f"<th>{one}</th>" for one in head)}</tr>'
+        f"{''.join(lines)}</table></div>{others}"
+    )
 
 
 def _rank(explored: Explored, round_: int, row: int) -> str:
@@ -100,7 +130,7 @@ def _rank(explored: Explored, round_: int, row: int) -> str:
     if not found:
         return "in T" if explored.queried.get(row, round_) < round_ else "–"
     picked = " <b>picked</b>" if explored.queried.get(row) == round_ else ""
-    return f"{found[0]} of {found[1]}{picked}"
+    return f"{found[0]:,}{picked}"
 
 
 def _neighbours(explored: Explored, round_: int, row: int) -> str:

@@ -309,10 +309,15 @@ def test_details_say_parts_of_the_entropy_ranks_and_neighbours(explorer, bald):
     assert "Probabilities in 20 stochastic passes" in text
     assert f"{bald.probabilities(1, chosen['row'])[:, 0].mean():.3f} ± " in text
     (other,) = data.other_seeds(bald)
-    for one in (bald, other):
-        for round_ in (0, 1):
-            if found := one.rank(round_, chosen["row"]):
-                assert f"{found[0]} of {found[1]}" in text
+    lines = re.findall("<tr><th>(\\d+)</th>(.*?)</tr>", explorer.detail.value)
+    for round_, (number, line) in enumerate(lines):
+        found = [one.rank(round_, chosen["row"]) for one in (bald, other)]
+        cells = [Page(cell).text.removesuffix(" picked") for cell in re.findall("<td>(.*?)</td>", line)]
+        assert (int(number), cells[0]) == (round_, f"{len(bald.pool[round_]):,}")
+        assert [cell for cell, rank in zip(cells[1:], found, strict=True) if rank] == [
+            str(one[0]) for one in found if one
+        ]
+    assert len(lines) == 2
     for neighbour in bald.neighbours(1, chosen["row"])["row"]:
         assert bald.text(neighbour)[:60] in text
 
