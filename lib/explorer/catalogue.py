@@ -104,10 +104,12 @@ def first(catalogue: Catalogue) -> tuple[Run, Run | None]:
             f"no finished run in {catalogue.store} or published has scores: compute one with ./run_all.sh, or give "
             "another store"
         )
+    own = {identity(p) for name, p in catalogue.runs.items() if (catalogue.store / name / "DONE").exists()}
     hindrances = {}
-    for task, strategy, frozen, seed in sorted(identities, key=lambda one: (one[1] != "bald", one[2] != 0, one[3])):
-        names = [name for name, p in catalogue.runs.items() if identity(p) == (task, strategy, frozen, seed)]
-        run = catalogue.run(usual(catalogue, names))
+    # what was computed here comes before what is published, whose rows may have to be asked for
+    for wanted in sorted(identities, key=lambda one: (one not in own, one[1] != "bald", one[2] != 0, one[3])):
+        task, _, _, seed = wanted
+        run = catalogue.run(usual(catalogue, [name for name, p in catalogue.runs.items() if identity(p) == wanted]))
         if task in hindrances:
             continue
         try:
