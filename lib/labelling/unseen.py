@@ -24,9 +24,7 @@ def say_unseen(labelling: Labelling) -> list[str]:
     elif share > SHARE:
         said.append(f"{share:.0%} of the words and characters are unknown to this encoder: {give}")
     if (alike := len(rows) - different(rows)) > 0:
-        said.append(
-            f"{alike} of {len(rows)} rows look to this encoder like another row, though their texts differ"
-        )
+        said.append(f"{alike} of {len(rows)} rows look to this encoder like another row, though their texts differ")
     if cut := int((rows.lengths_N >= protocol.max_length).sum()):
         most = f"max_length = {protocol.max_length} tokens"
         said.append(f"{cut} of {len(rows)} rows reach {most}: what a text has beyond is not seen")

@@ -17,11 +17,11 @@ from lib import __main__ as runner
 from lib import active_learning
 from lib.active_learning import run
 from lib.command.options import UsageError, plan
-from lib.protocol import profile
+from lib.protocol import PROFILES, profile
 from lib.reading.wording import say_precision
 from lib.store import code, results
 from lib.store.results import Run, load
-from lib.sweeps import audit, sweep
+from lib.sweeps import audit, plans, sweep
 from lib.sweeps.ledger import ledger
 
 LIB = Path(code.__file__).resolve().parents[1]
@@ -333,14 +333,9 @@ def test_a_run_of_this_version_beside_older_ones_is_checked(older, tiny_protocol
     ]
 
 
-def test_status_says_the_same_line_and_plans_anew(older, tmp_path, capsys):
-    cells = [
-        new_code_cell('profile: str = "quick"\nresults: str = ""', metadata={"tags": ["parameters"]}),
-        new_code_cell(
-            "from lib.sweeps import sweep\nfrom lib.protocol import profile as get_profile\n"
-            'sweep(get_profile("quick").grid(tasks="reviews", runs=2), results)'
-        ),
-    ]
+def test_status_says_the_same_line_and_plans_anew(older, tmp_path, capsys, monkeypatch):
+    cells = [new_code_cell('profile: str = "quick"\nresults: str = ""', metadata={"tags": ["parameters"]})]
+    monkeypatch.setitem(plans.PLANS, "01_one", lambda profile: PROFILES[profile].grid(tasks="reviews", runs=2))
     (tmp_path / "notebooks").mkdir()
     nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / "01_one.ipynb")
     before = everything(older)
