@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib.command import help, status
-from lib.command.options import OPTIONS, Command, UsageError, plan, plan_audit, plan_benchmark, read_notebooks
+from lib.command.options import OPTIONS, Command, UsageError, nearest, plan, plan_audit, plan_benchmark, read_notebooks
 from lib.fields import SCHEDULER
 
 __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
@@ -35,12 +35,16 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         if verb == "check":
             return 0
         stop_on_signals()
+        if command.data:
+            from lib.command.own_data import prepared
+
+            command = prepared(command)
         if status.asks_the_hub(command):
             stay_offline()
         if command.verb == "run":
-            return run(command, executed / command.profile)
+            return run(command, executed / command.name)
         if command.verb == "publish":
-            return publish(command, executed / command.profile)
+            return publish(command, executed / command.name)
         return status.show(command)
     except UsageError as error:
         print(f"run_all.sh: {error}".replace("\n", " "), file=sys.stderr)
@@ -121,9 +125,8 @@ def run(command: Command, executed: Path) -> int:
     from lib.store.results import REDRAW
 
     os.environ.pop(REDRAW, None)
-    with suppress(OSError):
-        executed.mkdir(parents=True, exist_ok=True)
-    if not os.access(executed, os.W_OK):
+    place = nearest(str(executed))
+    if not (place.is_dir() and os.access(place, os.W_OK)):
         raise UsageError(
             f"{executed} cannot be written to, where executed notebooks go: run them in a clone of your own, or one by "
             "papermill, with results and output elsewhere"

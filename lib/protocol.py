@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -261,10 +262,22 @@ class Profile:
 
 
 def profile(name: str) -> Profile:
-    """The profile called `name`: 'quick', 'minilm' or 'paper'. Raises StudyError for another name."""
+    """The profile called `name`: 'quick', 'minilm' or 'paper', or one that a .json file holds. Raises StudyError."""
+    if name.endswith(".json"):
+        return read_profile(Path(name))
     if name not in PROFILES:
         raise StudyError(f"profile={name!r} is not known{meant(name, PROFILES)}: choose {one_of(PROFILES)}")
     return PROFILES[name]
+
+
+def read_profile(path: Path) -> Profile:
+    """A profile from the fields in a file of JSON. Raises StudyError if they are not one."""
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+        listed = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+        return Profile(**listed)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise StudyError(f"profile {path} cannot be read ({error}): make it again, or give another") from error
 
 
 MINILM_CAVEAT = (

@@ -30,6 +30,7 @@ examples:
   ./run_all.sh status --profile minilm                  how far the study is, stage by stage
   ./run_all.sh --profile minilm --dry-run               the same, run by run: done, stale or missing, and what is left
   ./run_all.sh --only 02 -p strategies bald,entropy,random -p runs 5
+  ./run_all.sh --data my.csv                            does active learning pay on your own labelled file?
   ./run_all.sh --only 07 -p path my.csv -p text_column text -p labels negative,positive
 
 options:
@@ -41,6 +42,11 @@ options:
   -p NAME VALUE      set a parameter of the notebooks (below); may be repeated
   --workers N        processes that share the runs (default: one a GPU or a core); 1: none beside the notebook's own
   --scheduler ADDR   a Dask scheduler whose workers compute the runs, as DASK_SCHEDULER_ADDRESS does
+  --data FILE        your own labelled file (.csv or .jsonl) in place of the study's tasks: does it pay on these texts?
+                     Runs notebooks 01, 02, 04 and 05, or those of --only; sizes follow from the number of rows
+  --text COLUMN      with --data: the column of the text, or two with a comma between them (default: found, and said)
+  --label COLUMN     with --data: the column of the label (default: found, and said)
+  --validation FILE  with --data: other rows to validate on (default: every fifth row of each class)
   --results FOLDER   where finished runs are looked for and kept (default: results)
   --html             then write the executed notebooks as pages that need no network: executed/<profile>/html/
   --recompute        compute runs again that are stale: finished by code that differs in what decides numbers. Without,

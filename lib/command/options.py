@@ -18,6 +18,10 @@ OPTIONS = {
     "-p": "NAME VALUE",
     "--workers": "N",
     "--results": "FOLDER",
+    "--data": "FILE",
+    "--text": "COLUMN",
+    "--label": "COLUMN",
+    "--validation": "FILE",
     "--scheduler": "ADDRESS",
     "--html": "",
     "--recompute": "",
@@ -27,6 +31,7 @@ OPTIONS = {
 }
 ADDRESS = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 ROWS = ("study", "first")
+OF_DATA = "01,02,04,05"  # notebooks that --data runs unless --only names others
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
 VERBS = ("status", "publish", "check", "verify", "benchmark", "test")
 PATHS = ("path", "save", "output")  # parameters that are read from the caller's folder
@@ -77,6 +82,12 @@ class Command:
     recompute: bool  # also what other code computed
     redraw: bool  # compute nothing
     jobs: list[tuple[Path, dict]]  # notebook, parameter → value
+    data: dict | None = None  # of --data: path, text, label and validation
+
+    @property
+    def name(self) -> str:
+        """Of the folders of figures and executed notebooks: a profile's, or that of the folder of a profile's file."""
+        return Path(self.profile).parent.name if self.profile.endswith(".json") else self.profile
 
 
 def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Command:
@@ -93,7 +104,10 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     for option in ("--html", "--redraw", "--recompute"):
         if option in options and (verb != "run" or "--dry-run" in options):
             raise UsageError(f"{option} belongs to a run of the notebooks: leave out status, publish and --dry-run")
-    chosen = choose(notebooks, options.get("--only"))
+    data = own_file(options, caller)
+    if data and verb == "publish":
+        raise UsageError("publish is for the study: runs on your own data never go into a file that git keeps")
+    chosen = choose(notebooks, options.get("--only", OF_DATA if data else None))
     profile = options.get("--profile", PROFILES[0])
     if profile not in PROFILES:
         raise UsageError(f"--profile {profile}{meant(profile, PROFILES)}: choose from {', '.join(PROFILES)}")
@@ -126,7 +140,29 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     verb = "dry-run" if "--dry-run" in options else verb
     workers = None if workers is None else int(workers)
     flags = {name: f"--{name}" in options for name in ("watch", "html", "redraw", "recompute")}
-    return Command(verb=verb, profile=profile, workers=workers, scheduler=scheduler, jobs=jobs, **flags)
+    return Command(verb=verb, profile=profile, workers=workers, scheduler=scheduler, jobs=jobs, data=data, **flags)
+
+
+def own_file(options: dict[str, str], caller: Path) -> dict[str, str] | None:
+    """What --data and the options that belong to it say. Raises UsageError."""
+    if "--data" not in options:
+        for option in ("--text", "--label", "--validation"):
+            if option in options:
+                raise UsageError(f"{option} belongs to --data FILE: name the file, too")
+        return None
+    for option in ("--profile", "--hub", "--rows"):
+        if option in options:
+            raise UsageError(f"{option} and --data are two sources of rows: leave out one of them")
+    files = {
+        name: str((caller / options[f"--{name}"]).resolve())
+        for name in ("data", "validation")
+        if f"--{name}" in options
+    }
+    for name, file in files.items():
+        if not Path(file).is_file():
+            raise UsageError(f"--{name} {options[f'--{name}']}: there is no such file: give a .csv or .jsonl file")
+    given = {name: options.get(f"--{name}", "") for name in ("text", "label")}
+    return {"path": files["data"], "validation": files.get("validation", ""), **given}
 
 
 def check_address(given: str, address: str) -> None:

@@ -15,7 +15,7 @@ def asks_the_hub(command: Command) -> bool:
     Not where a folder is given, nor to say what is there of runs whose rows are listed in lib/data/subsets.
     """
     values = [values for _, values in command.jobs]
-    if command.profile == "quick" or any(one.get("hub") for one in values):
+    if command.profile == "quick" or command.data or any(one.get("hub") for one in values):
         return False
     listed = command.profile == "minilm" and not any(one.get("encoder") or one.get("rows") == "first" for one in values)
     return not (listed and command.verb in ("status", "dry-run"))

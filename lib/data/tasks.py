@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from lib.data import sources, study_rows
+from lib.data import own, sources, study_rows
 from lib.data.rows import Rows, remembered
 from lib.fields import StudyError, meant, named, one_of
 from lib.protocol import Protocol
@@ -76,8 +76,10 @@ class Task:
 @cache
 def read_texts(name: str, hub: str = "", rows: str = "first") -> Texts:
     """The texts of a task, without a tokenizer. Raises StudyError as `load_task` does."""
-    source = source_of(name)
-    if source.data:
+    source = source_of(name, hub)
+    if own.holds(hub, name):
+        train, validation = own.read_splits(hub)
+    elif source.data:
         train, validation = (_read_split(source, split, hub) for split in ("train", source.validation))
     else:
         train, validation = {"reviews": _read_reviews, "editorials": _build_editorials}[name]()
@@ -90,8 +92,11 @@ def read_texts(name: str, hub: str = "", rows: str = "first") -> Texts:
     return Texts(train, validation, source.labels)
 
 
-def source_of(name: str) -> Source:
-    """Raises StudyError for an unknown task."""
+def source_of(name: str, hub: str = "") -> Source:
+    """A task of TASKS, or a person's own, which lies in the folder `hub`. Raises StudyError for an unknown one."""
+    if own.holds(hub, name):
+        about = own.read_about(hub)
+        return Source(tuple(about["labels"]), tuple(about["columns"]))
     if name not in TASKS:
         raise StudyError(f"task={name!r} is not known{meant(name, TASKS)}: choose {one_of(TASKS)}")
     return TASKS[name]
@@ -128,7 +133,7 @@ def rows_fingerprint(protocol: Protocol) -> str:
     """
     train_N, validation_M = _hashes(protocol)
     seen = train_N[: protocol.reach(len(train_N))], validation_M[: protocol.validation_rows or None]
-    return study_rows.fingerprint(source_of(protocol.task).labels, *seen)
+    return study_rows.fingerprint(source_of(protocol.task, protocol.hub).labels, *seen)
 
 
 def training_rows(protocols: list[Protocol]) -> dict[str, int]:

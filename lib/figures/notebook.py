@@ -44,7 +44,8 @@ ROUNDING = 1e-12  # smaller differences are errors of rounding, and shown as 0
 
 def output_folder(profile: str, given: str = "") -> Path:
     """Where a notebook saves its figures and tables."""
-    return Path(given) if given else FIGURES / profile
+    own = Path(profile).parent.name if profile.endswith(".json") else profile
+    return Path(given) if given else FIGURES / own
 
 
 def save_figure(figure, name: str, folder: Path, runs) -> None:

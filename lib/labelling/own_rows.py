@@ -14,6 +14,7 @@ from lib.labelling.tables import as_text, other_separator, read_table
 from lib.protocol import digest
 from lib.store.provenance import ROOT
 
+NO_ROW_LEFT = "no row is left to label"
 DEMONSTRATION = ROOT / "demonstration" / "reviews.csv"
 
 
@@ -71,7 +72,7 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     texts = [tuple(row[name] for name in columns) for _, row in kept]
     numbers = [number for number, _ in kept]
     if (labels_N != UNLABELLED).all():
-        left_out.append(f"no row is left to label: {label_column!r} has a label for each; for a trial, name it answers")
+        left_out.append(f"{NO_ROW_LEFT}: {label_column!r} has a label for each; for a trial, name it answers")
     others = [name for name in found if name not in (*columns, *sources)]
     more = [{name: held[number].get(name) for name in others} for number in numbers]
     return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, more, (*left_out, *notes))

@@ -14,7 +14,7 @@ from lib.reading import qualitative, statistics
 
 
 def _asked(encoder: str, hub: str, rows: str) -> dict:
-    return {"encoder": encoder or None, "hub": hub, "rows": rows or None}
+    return {"encoder": encoder or None, "hub": hub or None, "rows": rows or None}
 
 
 def data_size(profile="quick", tasks="", runs=0, encoder="", hub="", rows="") -> list[Protocol]:

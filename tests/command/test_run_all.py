@@ -135,13 +135,14 @@ def test_help_names_the_options_and_every_parameter(notebooks, capsys):
     assert re.search(rf"^  strategies +{', '.join(STRATEGIES)}$", out, re.MULTILINE)
 
 
-def test_the_examples_of_the_help_are_commands_that_are_accepted(capsys):
-    """With the notebooks of the study."""
+def test_the_examples_of_the_help_are_commands_that_are_accepted(tmp_path, capsys):
+    """With the notebooks of the study, where the file is that they name."""
+    (tmp_path / "my.csv").touch()
     assert runner.main(["help", "."]) == 0
     written = re.findall(r"^  \./run_all\.sh(.*?)(?:   .*)?$", capsys.readouterr().out, re.MULTILINE)
     assert len(written) >= 5
     for options in written:
-        assert runner.main(["check", ".", *options.split()]) == 0, options
+        assert runner.main(["check", str(tmp_path), *options.split()]) == 0, options
 
 
 def test_the_check_needs_nothing_but_python(notebooks):

@@ -1,0 +1,165 @@
+"""--data FILE: a person's labelled file as a task and a profile of its own, whose sizes follow from its rows."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from lib.command.options import Command, UsageError
+from lib.data import own
+from lib.data.tasks import TASKS, UNLABELLED
+from lib.fields import StudyError
+from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, listed, read_rows
+from lib.labelling.tables import as_text, read_table
+from lib.protocol import PROFILES
+from lib.store.files import write_json
+from lib.store.results import STORE
+
+TEXTS = ("text", "sentence", "review", "message", "content", "comment", "tweet", "body", "question", "title")
+LABELS = ("label", "labels", "class", "category", "target", "gold", "sentiment", "intent", "topic")
+FEWEST = 60  # labelled rows: with fewer, a batch or the validation part is too small to show anything
+VALIDATION, MOST_VALIDATION = 5, 2000  # every fifth row, by hash, of each class; at most so many are evaluated
+SEEDS = 3
+CAVEAT = "Your own data: what is true here need not be true of other data, and a few seeds leave wide intervals."
+
+
+def prepared(command: Command, store: Path = STORE) -> Command:
+    """The command with its data as a profile, whose path the notebooks get. Prints what was made of the file.
+
+    Raises UsageError, one line, for a file or columns that cannot be used.
+    """
+    given = command.data
+    try:
+        path = Path(given["path"])
+        columns, label = columns_of(path, given["text"], given["label"])
+        rows = labelled(path, columns, label)
+        train, validation = split(rows)
+        if given["validation"]:
+            train = sum_of(train, validation)
+            validation = in_order(labelled(Path(given["validation"]), columns, label, rows.labels))
+        profile = write(rows, train, validation, name_of(path), store / "data")
+    except StudyError as error:
+        raise UsageError(error) from error
+    for line in told(rows, columns, label, train, validation, profile):
+        print(line, flush=True)
+    jobs = [(notebook, values | {"profile": str(profile)}) for notebook, values in command.jobs]
+    return dataclasses.replace(command, profile=str(profile), jobs=jobs)
+
+
+# ---- the file
+
+
+def columns_of(path: Path, text: str, label: str) -> tuple[tuple[str, ...], str]:
+    """The text columns and the label column: as given, or those about which there is no doubt."""
+    table = list(read_table(path).values())
+    names = list(dict.fromkeys(name for row in table for name in row))
+    label = label or chosen(names, LABELS, "--label", lambda name: 1 < distinct(table, name) <= len(table) / 5)
+    others = [name for name in names if name != label]
+    texts = [name.strip() for name in text.split(",")] if text else []
+    return tuple(texts or [chosen(others, TEXTS, "--text", lambda name: distinct(table, name) > len(table) / 2)]), label
+
+
+def chosen(names: list[str], usual: tuple[str, ...], option: str, fits) -> str:
+    """The one name that is usual, else the one that fits. Raises StudyError if there are none or several."""
+    for found in ([name for name in names if name.strip().lower() in usual], [name for name in names if fits(name)]):
+        if len(found) == 1:
+            return found[0]
+        if found:
+            break
+    what = f"{', '.join(map(repr, found))} could each be meant" if found else "none looks like it"
+    raise StudyError(f"of the columns {', '.join(map(repr, names))}, {what}: name one with {option}")
+
+
+def distinct(table: list[dict], name: str) -> int:
+    return len({as_text(row.get(name)) for row in table})
+
+
+def labelled(path: Path, columns: tuple[str, ...], label: str, labels=()) -> OwnRows:
+    """The rows that have a label. Raises StudyError if they are too few, or none."""
+    rows = read_rows(path, *(*columns, "")[:2], labels=labels, label_column=label)
+    kept = np.flatnonzero(rows.labels_N != UNLABELLED)
+    if not labels and len(kept) < FEWEST:
+        raise StudyError(f"{len(kept)} rows have a label in {label!r}: a comparison needs {FEWEST} or more")
+    texts, labels_N = [rows.texts[n] for n in kept], rows.labels_N[kept]
+    notes = tuple(note for note in rows.notes if not note.startswith(NO_ROW_LEFT))  # here that is as it should be
+    return dataclasses.replace(rows, texts=texts, labels_N=labels_N, notes=notes)
+
+
+def in_order(rows: OwnRows) -> list[tuple]:
+    """Texts and the number of the class, by hash of the texts: an order that has nothing to do with the file's."""
+    table = [(*texts, int(label)) for texts, label in zip(rows.texts, rows.labels_N, strict=True)]
+    return sum_of(table, [])
+
+
+def sum_of(one: list[tuple], other: list[tuple]) -> list[tuple]:
+    return sorted(one + other, key=lambda row: hashlib.sha256(json.dumps(row[:-1]).encode()).digest())
+
+
+def split(rows: OwnRows) -> tuple[list[tuple], list[tuple]]:
+    """Training and validation rows: of each class every fifth, in the order of the hash, is for validation."""
+    train, validation, seen = [], [], dict.fromkeys(range(len(rows.labels)), 0)
+    for row in in_order(rows):
+        seen[row[-1]] += 1
+        (train if seen[row[-1]] % VALIDATION else validation).append(row)
+    return train, validation
+
+
+# ---- the profile
+
+
+def sizes_of(rows: int) -> dict[str, int]:
+    """start, query, rounds and pool for so many training rows: labels for at most half of U, in nine batches or six."""
+    start, pool = 10, min(rows, 20_000)
+    budget = min(900, (pool - start) // 2)
+    rounds = 9 if budget >= 90 else 6
+    return {"start": start, "query": budget // rounds, "rounds": rounds, "pool": pool}
+
+
+def name_of(path: Path) -> str:
+    """The file's name without its ending, as the name of the task, its figures and its executed notebooks."""
+    name = re.sub(r"[^\w.-]+", "-", path.name.split(".")[0]) or "data"
+    return f"{name}-own" if name in (*TASKS, *PROFILES, "study", "data") else name
+
+
+def write(rows: OwnRows, train: list[tuple], validation: list[tuple], name: str, place: Path) -> Path:
+    """The data set and its profile in a folder of the place. → the profile's path"""
+    folder, sizes = place / name, sizes_of(len(train))
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, those in ((own.TRAIN, train), (own.VALIDATION, validation)):
+        (folder / file).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in those), "utf-8")
+    write_json(folder / own.ABOUT, {"name": name, "labels": list(rows.labels), "columns": list(rows.columns)})
+    last = sizes["start"] + sizes["query"] * sizes["rounds"]
+    usual = {**sizes, "hub": str(folder), "rows": "first", "validation_rows": min(len(validation), MOST_VALIDATION)}
+    fields = {
+        "name": name,
+        "tasks": [name],
+        "runs": SEEDS,
+        "frozen": [0, 2, -2],
+        "layers": PROFILES["minilm"].layers,
+        "layer_task": name,
+        "sizes": sorted({sizes["start"], last // 4, last // 2, last, len(train)}),
+        "common": usual,
+        "questions": {"tasks": [name], "runs": 1},
+        "caveats": [CAVEAT, *(PROFILES["minilm"].caveats if len(rows.columns) > 1 else ())],
+    }
+    write_json(folder / "profile.json", fields)
+    own.read_about.cache_clear()
+    return folder / "profile.json"
+
+
+def told(rows: OwnRows, columns, label: str, train, validation, profile: Path) -> Iterator[str]:
+    """What was made of the file, before anything is computed."""
+    sizes = sizes_of(len(train))
+    classes = listed([*map(repr, rows.labels)], 8)
+    text = " and ".join(map(repr, columns))
+    yield f"{rows.path.name}: text in {text}, labels in {label!r}: {len(rows.labels)} classes ({classes})"
+    yield from rows.notes
+    last = sizes["start"] + sizes["query"] * sizes["rounds"]
+    yield (
+        f"{len(train):,} rows to train on, {len(validation):,} to validate; from {sizes['start']} labels, "
+        f"{sizes['rounds']} batches of {sizes['query']}, to {last}; {SEEDS} seeds (profile: {profile})"
+    )

@@ -1,0 +1,167 @@
+"""--data FILE: what is found in a person's file, how it is split, which runs follow, and that they are computed."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from helpers import stored
+
+from lib import __main__ as runner
+from lib.command import own_data
+from lib.command.options import UsageError
+from lib.data.tasks import load_task, read_texts
+from lib.fields import StudyError
+from lib.protocol import profile
+from lib.store.results import Run
+from lib.sweeps import plans, sweep
+
+NAMES = ("ham", "spam", "ad")
+
+
+def write(path: Path, rows: int = 120, header=("id", "text", "kind"), classes=NAMES) -> Path:
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file)
+        lines.writerow(header)
+        for n in range(rows):
+            kind = classes[n % len(classes)]
+            lines.writerow([n, f"the letter number {n} is about {kind} and things", kind])
+    return path
+
+
+@pytest.fixture
+def dry(tmp_path, capsys, monkeypatch):
+    """dry(*options) → exit code and lines of a dry run of notebook 02 with them."""
+    monkeypatch.setattr(own_data.prepared, "__defaults__", (tmp_path / "results",))
+
+    def call(*options: str) -> tuple[int, list[str]]:
+        arguments = ["run", str(tmp_path), "--dry-run", "--only", "02", "--results", str(tmp_path / "runs"), *options]
+        code = runner.main(arguments)
+        out = capsys.readouterr()
+        return code, (out.out + out.err).splitlines()
+
+    return call
+
+
+def made(tmp_path: Path, name: str = "mine"):
+    return profile(str(tmp_path / "results" / "data" / name / "profile.json"))
+
+
+def test_columns_are_found_and_said_and_the_runs_follow_from_the_rows(dry, tmp_path):
+    write(tmp_path / "mine.csv")
+    code, lines = dry("--data", "mine.csv")
+    assert code == 0
+    assert lines[0] == "mine.csv: text in 'text', labels in 'kind': 3 classes ('ad', 'ham', 'spam')"
+    assert lines[1].startswith("96 rows to train on, 24 to validate; from 10 labels, 6 batches of 7, to 52; 3 seeds")
+    assert sum(line.startswith("  missing mine-") for line in lines) == 6
+    assert not stored(tmp_path / "runs"), "nothing is computed"
+    study = made(tmp_path)
+    assert (study.tasks, study.runs, study.common["pool"]) == (("mine",), 3, 96)
+
+
+def test_each_class_is_in_both_parts_alike_and_no_text_is_in_both(dry, tmp_path):
+    dry("--data", str(write(tmp_path / "mine.csv", rows=500)))
+    folder = str(tmp_path / "results" / "data" / "mine")
+    texts = read_texts("mine", folder, "first")
+    assert texts.labels == ("ad", "ham", "spam")
+    counts = [Counter(label for *_, label in part) for part in (texts.train, texts.validation)]
+    assert all(counts[1][c] == pytest.approx(counts[0][c] / 4, abs=1) for c in range(3))
+    assert not {row[0] for row in texts.train} & {row[0] for row in texts.validation}
+    assert len(texts.train) + len(texts.validation) == 500
+
+
+def test_the_order_of_the_file_decides_nothing(dry, tmp_path):
+    path = write(tmp_path / "mine.csv")
+    dry("--data", "mine.csv")
+    first = read_texts("mine", str(tmp_path / "results" / "data" / "mine"), "first").fingerprint
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([head, *reversed(lines)]))
+    dry("--data", "mine.csv")
+    read_texts.cache_clear()
+    assert read_texts("mine", str(tmp_path / "results" / "data" / "mine"), "first").fingerprint == first
+
+
+def test_pairs_and_validation_rows_can_be_named(dry, tmp_path):
+    write(tmp_path / "mine.csv", header=("first", "second", "y"))
+    write(tmp_path / "more.csv", rows=9, header=("first", "second", "y"))
+    code, lines = dry("--data", "mine.csv", "--text", "first,second", "--label", "y", "--validation", "more.csv")
+    assert (code, lines[0].split(":")[1]) == (0, " text in 'first' and 'second', labels in 'y'")
+    assert lines[1].startswith("120 rows to train on, 9 to validate")
+    assert len(read_texts("mine", str(tmp_path / "results" / "data" / "mine"), "first").train[0]) == 3
+
+
+MISTAKES = {
+    "no such file": (("--data", "none.csv"), "--data none.csv: there is no such file"),
+    "two kinds of rows": (
+        ("--data", "mine.csv", "--profile", "minilm"),
+        "--profile and --data are two sources of rows",
+    ),
+    "no data": (("--text", "text"), "--text belongs to --data FILE"),
+    "another column": (("--data", "mine.csv", "--text", "words"), "has no column 'words'"),
+    "too few": (("--data", "few.csv", "--label", "kind"), "9 rows have a label in 'kind'"),
+    "no label column": (("--data", "unclear.csv"), "name one with --label"),
+    "a number each": (("--data", "mine.csv", "--label", "id"), "would give 120 classes for 120 rows"),
+    "another class": (("--data", "mine.csv", "--validation", "other.csv"), "is not in the list"),
+}
+
+
+@pytest.mark.parametrize("what", MISTAKES)
+def test_a_mistake_is_one_line(what, dry, tmp_path):
+    write(tmp_path / "mine.csv")
+    write(tmp_path / "few.csv", rows=9)
+    write(tmp_path / "unclear.csv", header=("id", "text", "text 2"), classes=tuple(f"{n} words" for n in range(120)))
+    write(tmp_path / "other.csv", classes=("ham", "eggs"))
+    options, words = MISTAKES[what]
+    code, lines = dry(*options)
+    assert code == 2
+    assert len(lines) == 1
+    assert words in lines[0]
+
+
+def test_own_data_is_not_published(tmp_path, capsys):
+    write(tmp_path / "mine.csv")
+    assert runner.main(["run", str(tmp_path), "publish", "--data", "mine.csv"]) == 2
+    assert "never go into a file that git keeps" in capsys.readouterr().err
+
+
+def test_a_name_of_the_study_is_not_taken():
+    assert own_data.name_of(Path("sst2.csv")) == "sst2-own"
+    assert own_data.name_of(Path("minilm.jsonl")) == "minilm-own"
+    assert own_data.name_of(Path("my tweets (2).csv")) == "my-tweets-2-"
+
+
+@pytest.mark.parametrize("rows", [48, 100, 999, 5000, 10**6])
+def test_sizes_leave_half_of_the_pool_unlabelled(rows):
+    sizes = own_data.sizes_of(rows)
+    last = sizes["start"] + sizes["query"] * sizes["rounds"]
+    assert sizes["query"] >= 1
+    assert last - sizes["start"] <= (sizes["pool"] - sizes["start"]) / 2
+    assert (last, sizes["pool"]) == (910, 20_000) or rows < 10**5
+
+
+def test_it_is_computed_and_known_by_its_rows_wherever_it_lies(dry, tmp_path, tiny_encoder):
+    """On a tiny encoder: BALD and random, and the same run from a copy of the folder."""
+    dry("--data", str(write(tmp_path / "mine.csv")))
+    given = {"encoder": tiny_encoder, "runs": 1}
+    path = str(tmp_path / "results" / "data" / "mine" / "profile.json")
+    protocols = plans.bald_vs_random(path, **given)
+    rounds = sweep(protocols, tmp_path / "runs")
+    assert rounds["labelled"].max() == 52
+    assert set(rounds["strategy"]) == {"bald", "random"}
+    assert load_task("mine", protocols[0].hub, tiny_encoder).num_labels == 3
+    other = tmp_path / "elsewhere"
+    (tmp_path / "results" / "data" / "mine").rename(other)
+    fields = json.loads((other / "profile.json").read_text())
+    fields["common"]["hub"] = str(other)
+    (other / "profile.json").write_text(json.dumps(fields))
+    again = plans.bald_vs_random(str(other / "profile.json"), **given)
+    assert [Run(p, tmp_path / "runs").done for p in again] == [True, True]
+
+
+def test_a_profile_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "profile.json").write_text('{"name": 3}')
+    with pytest.raises(StudyError, match="cannot be read"):
+        profile(str(tmp_path / "profile.json"))
+    with pytest.raises(UsageError, match="none"):
+        runner.plan(["--data", "none.csv"], tmp_path, {})
