@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -14,31 +15,15 @@ from lib.data.escaping import in_cell
 from lib.data.rows import load_tokenizer
 from lib.fields import StudyError
 from lib.labelling import changes
+from lib.labelling.agreement import LIMITS
 from lib.labelling.state import Labelling, as_tokens
 from lib.labelling.tables import SURROGATES, as_text
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol
 
 OWN_COLUMNS = ("row", "label", "from")
-EXAMPLE = '''\
-"""Label texts:  python score.py "a text" "another text"  (two arguments a row if it was trained on pairs).
-
-Needs lib, of the repository that this classifier comes from, in the environment; ./run_all.sh puts it there. The
-encoder alone needs only transformers: AutoModel.from_pretrained("encoder"), AutoTokenizer.from_pretrained("encoder").
-"""
-
-import sys
-from pathlib import Path
-
-try:
-    from lib.labelling.handover import load_classifier, score
-except ImportError as error:  # another package of this name, or none
-    sys.exit(f"score.py needs lib of bert-bald ({error}): run it with the Python of its .venv, without PYTHONPATH")
-
-trained = load_classifier(Path(__file__).resolve().parent)
-texts, width = sys.argv[1:], len(trained.columns)
-print(score(trained, [tuple(texts[n : n + width]) for n in range(0, len(texts), width)]).to_string(index=False))
-'''
+NEEDED = ("torch", "safetensors", "tokenizers", "numpy")  # by score.py
+SCORE = Path(__file__).with_name("score.py")
 
 
 # ---- labelled rows
@@ -107,10 +92,10 @@ def trained_on(labelling: Labelling) -> Trained:
     return Trained(labelling.fit(), labelling.protocol, labelling.rows.columns, labelling.rows.labels)
 
 
-def save_classifier(trained: Trained, folder: Path) -> None:
+def save_classifier(trained: Trained, folder: Path, card: str = "") -> None:
     """encoder/ (as transformers saves a BertModel, with its tokenizer), decoder.safetensors, classifier.json, score.py.
 
-    The folder is there whole, or as it was before.
+    card: what README.md says of it. The folder is there whole, or as it was before.
     """
     from safetensors.torch import save_file
 
@@ -121,9 +106,47 @@ def save_classifier(trained: Trained, folder: Path) -> None:
     save_file(trained.classifier.decoder.state_dict(), scratch / "decoder.safetensors")
     about = {"labels": trained.labels, "columns": trained.columns, "protocol": asdict(trained.protocol)}
     (scratch / "classifier.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
-    (scratch / "score.py").write_text(EXAMPLE, "utf-8")
+    shutil.copy(SCORE, scratch / "score.py")
+    (scratch / "requirements.txt").write_text("".join(f"{name}>={version(name).split('+')[0]}\n" for name in NEEDED))
+    if card:
+        (scratch / "README.md").write_text(card, "utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
+
+
+def model_card(labelling: Labelling, found: str) -> str:
+    """README.md of the classifier, as the Hub shows it. found: what the rows drawn at random say of it."""
+    rows, protocol = labelling.rows, labelling.protocol
+    counts = "\n".join(f"| {name} | {number} |" for name, number in labelling.counts.items())
+    return f"""---
+library_name: transformers
+pipeline_tag: text-classification
+tags: [active-learning, bald]
+---
+
+# A classifier of {" and ".join(rows.columns)}: {", ".join(rows.labels)}
+
+Trained on {len(labelling.labelled)} of {len(rows)} rows of {rows.path.name}, chosen by active learning (BALD) and at
+random. Encoder: {protocol.encoder}, fine-tuned; above it a {protocol.decoder.upper()} decoder.
+
+| class | labels |
+| --- | --- |
+{counts}
+
+## How good it is
+
+{found}
+
+## How to use it
+
+`pip install -r requirements.txt`, then `python score.py "a text"` or `python score.py --file my.csv`; --help says more.
+`AutoModel.from_pretrained("encoder")` loads the encoder alone.
+
+## Limits
+
+{chr(10).join(f"- {limit}" for limit in LIMITS)}
+- Texts are cut at {protocol.max_length} tokens. Other sources than {rows.path.name} may need labels of their own.
+"""
 
 
 def load_classifier(folder) -> Trained:

@@ -11,6 +11,7 @@ import pandas as pd
 from lib.fields import named
 from lib.protocol import Profile
 from lib.reading import statistics, worth
+from lib.reading.claims.estimates import of_interval, seeds_needed
 from lib.reading.wording import NOTHING, is_clear, listed, number, with_interval
 from lib.store import results
 
@@ -51,7 +52,21 @@ def say_area(differences: pd.DataFrame) -> str:
     fewest, most = differences["runs"].min(), differences["runs"].max()
     seeds = "one seed" if most == 1 else f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
     what = "the mean accuracy over all sizes of T minus random's"
-    return f"{' '.join(said)} (In brackets {what}, over {seeds}; better or worse: its 95 % interval excludes zero.)"
+    brackets = f"(In brackets {what}, over {seeds}; better or worse: its 95 % interval excludes zero.)"
+    return " ".join([*said, brackets, *say_seeds(differences)])
+
+
+def say_seeds(differences: pd.DataFrame) -> list[str]:
+    """How many seeds would probably tell, where these do not: for an effect and a spread as these runs have them."""
+    told, several = [], differences["strategy"].nunique() > 1
+    for row in differences.to_dict("records"):
+        within = row["low"] >= -WITHIN and row["high"] <= WITHIN
+        if row["runs"] > 1 and row["low"] <= 0 <= row["high"] and not within:
+            estimate = of_interval(row["mean"], row["low"], row["high"], row["runs"])
+            seeds = seeds_needed(estimate, WITHIN) or "more than 1,000"
+            strategy = f" for {named(row['strategy'])}" if several else ""
+            told.append(f"{seeds} seeds on {named(row['task'])}{strategy}")
+    return [f"To tell would probably take {listed(told)}."] if told else []
 
 
 def say_saved(saved: pd.DataFrame) -> str:

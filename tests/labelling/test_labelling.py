@@ -2,12 +2,17 @@
 
 import csv
 import dataclasses
+import functools
+import io
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import refused, tiny_config, write_checkpoint
@@ -21,6 +26,7 @@ from lib.labelling import agreement, changes, handover
 from lib.labelling.journal import Journal
 from lib.labelling.labeller import Labeller
 from lib.labelling.own_rows import read_rows
+from lib.model import build_classifier
 
 NOTEBOOK = runner.NOTEBOOKS / "07_label_your_own.ipynb"
 HOSTILE = [
@@ -781,6 +787,54 @@ def test_the_classifier_of_the_files_says_what_the_trained_one_says(begun, tmp_p
     (tmp_path / "classifier" / "decoder.safetensors").unlink()
     with refused("has no decoder.safetensors"):
         handover.load_classifier(tmp_path / "classifier")
+
+
+def pairs(tmp_path, tiny_encoder) -> labelling.Labelling:
+    more = [{**row, "more": f"the {n} end"} for n, row in enumerate(invented(40))]
+    rows = read_rows(
+        write_csv(tmp_path / "pairs.csv", more), "text", "more", labels="negative,positive", answers="label"
+    )
+    protocol = dataclasses.replace(labelling.recipe(rows, 6, 8, tiny_encoder), threads=1, precision="float32")
+    return labelling.Labelling(rows, protocol, tmp_path / "out", 3, "label")
+
+
+@pytest.mark.parametrize("kind", ["one text", "pairs", "linear"])
+def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tiny_encoder):
+    """An implementation of its own, padded and without lib, called from another folder."""
+    if kind == "pairs":
+        session = pairs(tmp_path, tiny_encoder)
+    else:
+        session = begun()
+        changes_ = {"precision": "float32", "decoder": "linear" if kind == "linear" else "cnn"}
+        session.protocol = dataclasses.replace(session.protocol, **changes_)
+        session.theta_0 = build_classifier(session.protocol, 2)
+    session.answer_from_column(2)
+    trained = handover.trained_on(session)
+    handover.save_classifier(trained, tmp_path / "classifier", handover.model_card(session, "Rarely wrong."))
+    texts = [("a superb film", "ok"), ("awful", "no"), ("x " * 300, "y " * 200), ("a film, 'quoted' \"so\"", "é 字")]
+    texts = [row[: len(trained.columns)] for row in texts]
+    expected = handover.score(trained, texts)
+    new = [{"id": n, **dict(zip(trained.columns, row, strict=True))} for n, row in enumerate(texts)]
+    write_csv(tmp_path / "new.csv", new)
+    (tmp_path / "elsewhere").mkdir()
+    command = [sys.executable, "-I", tmp_path / "classifier" / "score.py"]
+    run = functools.partial(subprocess.run, cwd=tmp_path / "elsewhere", capture_output=True, text=True)
+    done = run([*command, "--file", tmp_path / "new.csv"])
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(io.StringIO(done.stdout))
+    assert found["id"].tolist() == [0, 1, 2, 3]
+    assert found["label"].tolist() == expected["label"].tolist()
+    assert np.allclose(found["probability"], expected["probability"], atol=1e-4)
+    first = run([*command, *texts[0]]).stdout.splitlines()[1].split(",")
+    assert first[-2:] == done.stdout.splitlines()[1].split(",")[-2:]
+    refused_ = run([*command, "--file", tmp_path / "none.csv"])
+    assert refused_.returncode == 2
+    assert f"give a csv with the columns {', '.join(trained.columns)}" in refused_.stderr
+    card = (tmp_path / "classifier" / "README.md").read_text("utf-8")
+    assert "Rarely wrong." in card
+    assert all(f"| {name} | {number} |" in card for name, number in session.counts.items())
+    needed = (tmp_path / "classifier" / "requirements.txt").read_text().splitlines()
+    assert [line.split(">=")[0] for line in needed] == ["torch", "safetensors", "tokenizers", "numpy"]
 
 
 # ---- notebook 07

@@ -1,9 +1,14 @@
 """What is learnt is said as the tables have it: the side, the tasks, the numbers."""
 
+import re
+
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from lib.reading import advice
+from lib.reading.statistics import t_interval
 from lib.reading.wording import NOTHING
 
 
@@ -34,6 +39,20 @@ def test_a_strategy_that_helps_on_one_task_and_harms_on_another_is_said_in_one_s
     said = advice.say_area(differences(("sst2", 0.023, 0.008, 0.039), ("trec", -0.037, -0.063, -0.011)))
     assert said.startswith("BALD is better than random on SST-2 (+0.023) and is worse than random on TREC (−0.037).")
     assert "over 5 seeds" in said
+
+
+def test_where_runs_cannot_tell_it_is_said_how_many_seeds_would():
+    """Against the power of a paired t test by simulation: four studies in five of so many seeds find the difference."""
+    rng = np.random.default_rng(0)
+    values = np.array([0.06, -0.02, 0.03, 0.0, 0.03])
+    low, high = t_interval(values)
+    said = advice.say_area(differences(("sst2", values.mean(), low, high)))
+    seeds = int(re.search(r"To tell would probably take (\d+) seeds on SST-2\.$", said)[1])
+    studies = rng.normal(values.mean(), values.std(ddof=1), (4000, seeds))
+    found = np.mean([stats.ttest_1samp(study, 0).pvalue < 0.05 for study in studies])
+    assert found == pytest.approx(0.8, abs=0.07)
+    clear = advice.say_area(differences(("sst2", 0.023, 0.008, 0.039), ("trec", 0.001, -0.005, 0.007)))
+    assert "would probably take" not in clear, "a difference, and none"
 
 
 def test_labels_saved_say_both_numbers_and_whether_chance_alone_can_give_them():

@@ -44,6 +44,13 @@ def mean_of(values, step: float = 0.0, level: float = LEVEL, unit: float = 1.0) 
     return Estimate(value, low, high, runs, float(p), power, unit)
 
 
+def of_interval(value: float, low: float, high: float, runs: int) -> Estimate:
+    """The estimate that Student's t interval of a mean over so many runs says: the spread follows from its width."""
+    spread = (high - low) / 2 / stats.t.ppf(1 - ALPHA / 2, runs - 1) * np.sqrt(runs) if runs > 1 else np.nan
+    power = _power_of_mean(value, spread, TTestPower().power, ALPHA) if spread > 0 else None
+    return Estimate(value, low, high, runs, power=power)
+
+
 def shift_of(values, without) -> Estimate:
     """Mean of one number a seed minus its expectation without an effect, where that is known to its distribution.
 
