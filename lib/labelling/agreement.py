@@ -21,9 +21,14 @@ LIMITS = (
 
 
 def answers(labelling: Labelling) -> pd.DataFrame:
-    """Every label of a row that a model had predicted: batch, labelled, picked, predicted, label, agreed."""
-    said, rows = labelling.said, []
+    """Every label of a row that a model had predicted: batch, labelled, picked, predicted, label, agreed.
+
+    Of batches that are complete: what the model thinks must not sway the answers that are still to come.
+    """
+    said, rows, pending = labelling.said, [], {labelling.rows.keys[n] for n in labelling.pending}
     for batch in said.batches:
+        if pending.intersection(batch["rows"]):
+            continue
         for key, picked, predicted in zip(batch["rows"], batch["picked"], batch["predicted"], strict=True):
             label = said.answers.get(key)
             if predicted is not None and label is not None:
@@ -76,7 +81,15 @@ def say_agreement(labelling: Labelling) -> str:
         for _, row in last.iterrows()
     ]
     trained = last["labelled"].iloc[0]
-    return f"Trained on {trained} labels, the model was right, before it saw the label, about {' and '.join(parts)}."
+    said = f"Trained on {trained} labels, the model was right, before it saw the label, about {' and '.join(parts)}."
+    if len(curve[curve["picked"] == "random"]) < 2:
+        return said
+    table = answers(labelling)
+    pooled = share(table.loc[table["picked"] == "random", "agreed"])
+    return (
+        f"{said} Of all {pooled['rows']} rows drawn at random, the models of their batches were right about "
+        f"{percent(pooled['agreement'])} (95 % interval {percent(pooled['low'])} to {percent(pooled['high'])})."
+    )
 
 
 def percent(share: float) -> str:

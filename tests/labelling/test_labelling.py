@@ -530,9 +530,26 @@ def test_an_undone_answer_of_an_earlier_batch_keeps_the_prediction_made_before_i
     before = agreement.answers(session)
     session.undo()
     assert session.rows.keys[session.pending[0]] == last
-    assert len(agreement.answers(session)) == len(before) - 1
+    assert len(agreement.answers(session)) == 0, "the batch is not complete any more"
     session.label(session.pending[0], before["label"].iloc[-1])
     assert agreement.answers(session).equals(before)
+
+
+def test_what_the_model_thinks_is_not_shown_before_its_batch_is_complete(begun):
+    session = begun()
+    session.answer_from_column(2)
+    session.next_batch()
+    before = agreement.say_agreement(session)
+    assert "Of all" not in before, "one batch: the sentence before has said it"
+    while len(session.pending) > 1:
+        session.label(session.pending[0], "positive")
+        assert agreement.say_agreement(session) == before
+    session.label(session.pending[0], "positive")
+    after = agreement.say_agreement(session)
+    table = agreement.answers(session)
+    random = table[table["picked"] == "random"]
+    assert f"Of all {len(random)} rows drawn at random" in after
+    assert agreement.percent(random["agreed"].mean()) in after
 
 
 def test_labels_of_the_file_count_and_one_class_is_not_trained_on(tmp_path, tiny_encoder):
