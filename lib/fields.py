@@ -122,6 +122,7 @@ WRITTEN = {
     "sst2": "SST-2",
     "snli": "SNLI",
     "trec": "TREC",
+    "kinds": "kinds of text",
 }
 
 

@@ -317,7 +317,7 @@ QUESTIONS: dict[str, Callable[[Protocol], dict]] = {
 PROFILES = {
     "quick": Profile(
         name="quick",
-        tasks=("reviews", "editorials"),
+        tasks=("reviews", "kinds"),
         runs=3,
         frozen=(0, 2, -2),
         layers=6,

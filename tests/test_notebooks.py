@@ -4,6 +4,7 @@ The recounts read the files of the store themselves and use neither lib.store.re
 """
 
 import ast
+import dataclasses
 import json
 import math
 import os
@@ -40,7 +41,7 @@ EVERY = sorted(runner.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 NOTEBOOKS = [path for path in EVERY if path.name[:2] not in ON_REQUEST]
 NAMES = [path.stem for path in NOTEBOOKS]
 ENVIRONMENT = ("DASK_SCHEDULER_ADDRESS", "BERT_BALD_SESSION", "JUPYTER_PATH", "OMP_NUM_THREADS")
-QUICK = profile("quick")
+QUICK = dataclasses.replace(profile("quick"), tasks=("reviews", "editorials"))
 TASK = "editorials"  # pairs of three classes
 ASKED = {"tasks": TASK, "task": TASK, "runs": 2}
 OWN = {"01_data_size": {"tasks": ""}, "06_open_questions": {"runs": 1}}
@@ -78,7 +79,13 @@ class Study:
 
     def values(self, path: Path, **changes) -> dict:
         """The parameters of a notebook in this study."""
-        given = {**ASKED, "encoder": self.encoder, "results": str(self.results), "output": str(self.output)}
+        given = {
+            **ASKED,
+            "profile": str(self.folder / "profile.json"),
+            "encoder": self.encoder,
+            "results": str(self.results),
+            "output": str(self.output),
+        }
         given |= OWN.get(path.stem, {}) | changes
         return {name: value for name, value in given.items() if name in parameters(path)}
 
@@ -89,6 +96,7 @@ class Study:
 @pytest.fixture(scope="module")
 def study(tiny_encoder, tmp_path_factory) -> Study:
     made = Study(tmp_path_factory.mktemp("study"), tiny_encoder)
+    (made.folder / "profile.json").write_text(json.dumps(dataclasses.asdict(QUICK)))  # with a task of pairs
     with pytest.MonkeyPatch.context() as patch:
         for name in ENVIRONMENT:
             patch.setenv(name, "")

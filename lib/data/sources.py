@@ -20,6 +20,8 @@ VADER = "vaderSentiment==3.3.2"
 VADER_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
 VADER_ARCHIVE = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
 VADER_FILES = {
+    "tweets": "hutto_ICWSM_2014/tweets_GroundTruth.txt",
+    "products": "hutto_ICWSM_2014/amazonReviewSnippets_GroundTruth.txt",
     "reviews": "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
     "editorials": "hutto_ICWSM_2014/nytEditorialSnippets_GroundTruth.txt",
 }
@@ -45,7 +47,7 @@ DATASETS = {
 
 
 def fetch_texts() -> Path:
-    """Download, check and unpack the two text files of the quick profile, once. Returns their folder."""
+    """Download, check and unpack the text files of the quick profile, once. Returns their folder."""
     folder = CACHE / "vaderSentiment-3.3.2"
     if all((folder / name).exists() for name in VADER_FILES.values()):
         return folder

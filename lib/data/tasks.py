@@ -1,6 +1,7 @@
 """The text-classification tasks: where their rows of text come from, and how they are split and checked."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
@@ -13,7 +14,7 @@ from lib.fields import StudyError, meant, named, one_of
 from lib.protocol import Protocol
 
 UNLABELLED = -1  # the label of a row without a gold label
-NEAR_ZERO = 1.0  # reviews with a mean rating nearer to zero than this are left out
+NEAR_ZERO = 2.0  # reviews with a mean rating, of -4 to 4, nearer to zero than this are left out
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ TASKS = {
     "snli": Source(NLI, ("premise", "hypothesis"), "snli", "plain_text"),
     "trec": Source(QUESTIONS, ("text",), "trec", "default", "test", "coarse_label"),
     "reviews": Source(("negative", "positive"), ("sentence",)),
+    "kinds": Source(("tweet", "product review", "movie review", "editorial"), ("text",)),
     "editorials": Source(("next", "same editorial", "other editorial"), ("first", "second")),
 }
 
@@ -82,7 +84,7 @@ def read_texts(name: str, hub: str = "", rows: str = "first") -> Texts:
     elif source.data:
         train, validation = (_read_split(source, split, hub) for split in ("train", source.validation))
     else:
-        train, validation = {"reviews": _read_reviews, "editorials": _build_editorials}[name]()
+        train, validation = {"reviews": _read_reviews, "kinds": _read_kinds, "editorials": _build_editorials}[name]()
     if rows == "study" and study_rows.pinned(name):
         labelled = [[row for row in split if row[-1] != UNLABELLED] for split in (train, validation)]
         train, validation = study_rows.select(name, labelled, source.labels, hub or "the Hub's data set")
@@ -214,6 +216,18 @@ def _read_reviews():
     train = [row for row in rows if _hash(row[0]) % 5]
     validation = [row for row in rows if not _hash(row[0]) % 5]
     return train, validation
+
+
+def _read_kinds():
+    """Sentences of four kinds of text, as many of each; ordered and split by hash, each sequence of words once."""
+    kinds, known = [], {""}
+    for label, name in enumerate(("tweets", "products", "reviews", "editorials")):
+        texts = {" ".join(re.findall(r"\w+", text.lower())): text for *_, text in _read_lines(name)}
+        kinds.append([(texts[words], label) for words in sorted(texts.keys() - known, key=_hash)])
+        known |= texts.keys()
+    # the first of each, the second of each, as far as the smallest kind goes
+    rows = [row for each in zip(*kinds, strict=False) for row in sorted(each, key=lambda row: _hash(row[0]))]
+    return [row for row in rows if _hash(row[0]) % 5], [row for row in rows if not _hash(row[0]) % 5]
 
 
 def _build_editorials():

@@ -54,7 +54,7 @@ COMMANDS = {
     "--only 02 -p runs 10000000": "give a number of seeds up to 10,000",
     "--only 02 -p tasks ,": "tasks=',' names nothing",
     "--only 03 -p task sst2": "task 'sst2' is not in profile 'quick'",
-    "--only 02,05 -p tasks reviews,editorial": "task 'editorial' is not in profile 'quick' (did you mean editorials?)",
+    "--only 02,05 -p tasks reviews,kind": "task 'kind' is not in profile 'quick' (did you mean kinds?)",
     "--only 02 -p strategies bold,random": "strategy='bold' is not known (did you mean bald?)",
     "--only 05 -p after -1": "after=-1 is not allowed",
     "--only 05 -p examples 0": "examples=0 is not allowed",

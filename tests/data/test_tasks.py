@@ -245,7 +245,7 @@ def test_the_real_rows_load(name, real_hub):
     assert {row[-1] for row in texts.train} == set(range(len(TASKS[name].labels)))
 
 
-@pytest.mark.parametrize("name", ["reviews", "editorials"])
+@pytest.mark.parametrize("name", ["reviews", "kinds", "editorials"])
 def test_no_sentence_is_on_both_sides_of_the_split(name):
     """Whatever its case and punctuation."""
     texts = read_texts(name)
@@ -272,6 +272,20 @@ def test_the_label_of_a_review_is_the_sign_of_its_mean_rating():
     texts = read_texts("reviews")
     for text, label in texts.train + texts.validation:
         assert any(abs(r) >= NEAR_ZERO and (r > 0) == label for r in ratings[text.lower()])
+
+
+def test_kinds_of_text_are_mixed_evenly_and_no_sentence_is_in_two_places():
+    """Against the files themselves: each sentence comes from the file of its kind."""
+    texts = read_texts("kinds")
+    files = ("tweets", "products", "reviews", "editorials")
+    there = [" ".join(sources.text_file(name).read_text("utf-8").lower().split()) for name in files]
+    for text, label in (*texts.train[:200], *texts.validation[:50]):
+        assert " ".join(text.lower().split()) in there[label]
+    for first in (0, 1000, 5000):
+        counts = np.bincount([label for _, label in texts.train[first : first + 400]], minlength=4)
+        assert counts.min() > 60, "evenly, wherever one looks"
+    rows = [text.lower() for text, _ in (*texts.train, *texts.validation)]
+    assert len(set(rows)) > 0.999 * len(rows)
 
 
 def test_editorials_have_equal_classes_in_each_split():

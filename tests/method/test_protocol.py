@@ -62,7 +62,7 @@ def test_an_unknown_profile_is_refused_with_the_known_ones():
 
 
 def test_a_task_outside_its_profile_is_refused_with_the_profiles_tasks():
-    with refused("'sst2'", "'quick'", "reviews", "editorials"):
+    with refused("'sst2'", "'quick'", "reviews", "kinds"):
         profile("quick").grid(tasks=("sst2",))
 
 
@@ -171,7 +171,7 @@ def test_minilm_is_the_papers_protocol_on_another_encoder():
 def test_a_grid_holds_every_combination_once_seeds_innermost():
     runs = profile("quick").grid(strategies=("bald", "random"), frozen=(0, 2), runs=2, samples=5)
     said = [(run.task, run.strategy, run.frozen, run.seed) for run in runs]
-    assert said == list(itertools.product(("reviews", "editorials"), ("bald", "random"), (0, 2), (0, 1)))
+    assert said == list(itertools.product(("reviews", "kinds"), ("bald", "random"), (0, 2), (0, 1)))
     assert {run.samples for run in runs} == {5}
 
 
