@@ -10,7 +10,7 @@ import numpy as np
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError
 from lib.labelling.classes import check_classes, class_names, classes_in, classes_of, settle
-from lib.labelling.tables import as_text, other_separator, read_table
+from lib.labelling.tables import as_text, read_table
 from lib.protocol import digest
 from lib.store.provenance import ROOT
 
@@ -42,7 +42,7 @@ class OwnRows:
 
 
 def read_rows(path, text_column: str, second_text_column="", labels="", label_column="", answers="") -> OwnRows:
-    """Rows of a .csv (with a header) or .jsonl file in UTF-8.
+    """Rows of a file that `lib.labelling.tables.read_table` takes, such as a .csv with a header, in UTF-8.
 
     labels: names of the classes, or one string as `class_names` takes it; none: those that occur in label_column
     and answers. label_column: a label, or nothing for a row still to be labelled. answers: a column with the labels
@@ -59,8 +59,7 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
     found = list(dict.fromkeys(name for _, row in table for name in row))
     for name in filter(None, (*columns, label_column, answers)):
         if name not in found:
-            hint = f"choose from {', '.join(map(repr, found))}"
-            raise StudyError(f"{path} has no column {name!r}: {other_separator(found) or hint}")
+            raise StudyError(f"{path} has no column {name!r}: choose from {', '.join(map(repr, found))}")
     if len(set(columns)) < len(columns) or not columns:
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
     given, sources = class_names(labels), dict.fromkeys((label_column, answers))

@@ -1,9 +1,12 @@
-"""A csv or jsonl file as rows of named texts. "" names no column, so that it can stand for one that is not given."""
+"""A file as rows of named texts: csv, tsv, jsonl or parquet, also in gz or zip. "" names no column."""
 
 import csv
+import gzip
 import io
 import json
 import re
+import zipfile
+import zlib
 from pathlib import Path
 
 from lib.fields import StudyError, one_of
@@ -11,32 +14,70 @@ from lib.fields import StudyError, one_of
 SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no tokenizer and no file takes
 
 LONGEST = 2**31 - 1  # characters of a field; a text is cut at max_length tokens later
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+SEPARATORS = (";", "\t", "|")  # besides the comma: where a header is one field that holds one of them
+KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
+PACKED = (".gz", ".zip")
 
 
 def read_table(path: Path) -> dict[int, dict]:
-    """Number → {column: value} of each row, as the file has it: texts in a csv, what JSON has in a jsonl.
+    """Number → {column: value} of each row, as the file has it: texts in a csv, what JSON or parquet have in others.
 
     The first row is 1. Raises StudyError.
     """
-    readers = {".csv": read_csv, ".jsonl": read_jsonl}
-    if path.suffix.lower() not in readers:
-        raise StudyError(f"{path}: its name must end in {one_of(readers)}: give such a file")
+    *_, before, last = ("", "", *(suffix.lower() for suffix in path.suffixes))
+    packed, kind = (last, before) if last in PACKED else ("", last)
+    if kind not in KINDS:
+        raise StudyError(
+            f"{path}: its name must end in {one_of(KINDS)}, or in one of these and {one_of(PACKED)}: give such a file"
+        )
+    content = unpacked(path, packed)
+    if kind == ".parquet":
+        rows = read_parquet(content, path)
+    else:
+        text = as_utf8(content, path)
+        separator = "\t" if kind == ".tsv" else separator_of(text)
+        rows = read_jsonl(text, path) if kind == ".jsonl" else read_csv(text, path, separator)
+    if not rows:
+        raise StudyError(f"{path} has no rows: give a file with a header and rows, or with a JSON object a line")
+    return dict(enumerate(rows, 1))
+
+
+def unpacked(path: Path, packed: str) -> bytes:
+    """The file's bytes, or those of what it holds. Raises StudyError."""
     try:
+        if packed == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                inside = [name for name in archive.namelist() if not name.startswith("__MACOSX") and name[-1] != "/"]
+                if len(inside) != 1:
+                    raise StudyError(f"{path} holds {len(inside)} files: give one with a single file")
+                return archive.read(inside[0])
         content = path.read_bytes()
-    except OSError as error:
-        raise StudyError(f"{path}: cannot be read ({error.strerror or error}): give the path of a file") from error
+        return gzip.decompress(content) if packed == ".gz" else content
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        said = getattr(error, "strerror", None) or error
+        raise StudyError(f"{path}: cannot be read ({said}): give the path of a file") from error
+
+
+def as_utf8(content: bytes, path: Path) -> str:
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise StudyError(
             f"{path}: byte {content[error.start]:#04x} in line {line} is not UTF-8: save it as UTF-8"
         ) from error
-    rows = readers[path.suffix.lower()](text, path)
-    if not rows:
-        raise StudyError(f"{path} has no rows: give a file with a header and rows, or with a JSON object a line")
-    return dict(enumerate(rows, 1))
+
+
+def read_parquet(content: bytes, path: Path) -> list[dict]:
+    import pyarrow.parquet
+    from pyarrow import ArrowException
+
+    try:
+        table = pyarrow.parquet.read_table(io.BytesIO(content))
+    except ArrowException as error:
+        raise StudyError(f"{path}: is no parquet file ({str(error).splitlines()[0]}): give another") from error
+    names = column_names(table.column_names, path)
+    return [dict(zip(names, row.values(), strict=True)) for row in table.to_pylist()]
 
 
 def column_names(header, path: Path) -> list[str]:
@@ -50,22 +91,30 @@ def column_names(header, path: Path) -> list[str]:
     return found
 
 
-def read_csv(text: str, path: Path) -> list[dict[str, str]]:
-    (_, first), *lines = records(text, path) or [(0, [])]
+def separator_of(text: str) -> str:
+    """The comma, or what else separates the fields of a header that would be a single one."""
+    header = next(csv.reader(io.StringIO(text, newline="")), [])
+    others = [sign for sign in SEPARATORS if sign in header[0]] if len(header) == 1 else []
+    return others[0] if len(others) == 1 else ","
+
+
+def read_csv(text: str, path: Path, separator: str) -> list[dict[str, str]]:
+    """Rows of a file with a header."""
+    (_, first), *lines = records(text, path, separator) or [(0, [])]
     header = column_names(first, path)
     for number, fields in lines:
         if fields and len(fields) != len(header):
-            hint = other_separator(header) or 'write texts with commas or line breaks in double quotes (")'
+            hint = 'write texts with separators or line breaks in double quotes (")'
             raise StudyError(f"{path}, line {number}: {len(fields)} fields, but the header has {len(header)}: {hint}")
     return [dict(zip(header, fields, strict=True)) for _, fields in lines if fields]
 
 
-def records(text: str, path: Path) -> list[tuple[int, list[str]]]:
+def records(text: str, path: Path, separator: str) -> list[tuple[int, list[str]]]:
     """(line of the file, fields) of each record, however long. Blanks may stand before a quote."""
     limit = csv.field_size_limit(LONGEST)
     try:
         for blanks in (True, False):  # no quote opens after blanks in a text like  5, "six" and seven
-            lines = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=blanks)
+            lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=blanks)
             try:
                 return [(lines.line_num, fields) for fields in lines]
             except csv.Error as error:
@@ -73,12 +122,6 @@ def records(text: str, path: Path) -> list[tuple[int, list[str]]]:
     finally:
         csv.field_size_limit(limit)
     raise StudyError(said)
-
-
-def other_separator(header: list[str]) -> str:
-    """What to do if the one column's name looks like several with another separator between them; else ""."""
-    found = [name for sign, name in SEPARATORS.items() if sign in header[0]] if len(header) == 1 else []
-    return f"the header is one field, {header[0]!r}: separate fields by commas, not {found[0]}" if found else ""
 
 
 def read_jsonl(text: str, path: Path) -> list[dict]:
