@@ -5,12 +5,16 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lib import active_learning
+from lib.data.tasks import Task
 from lib.fields import StudyError
+from lib.model import Classifier
 from lib.protocol import COMPUTING, Protocol, digest, profile
+from lib.reading.baseline import Baseline
 from lib.store import published, results
 from lib.store.files import read_json, write_json
 from lib.store.packing import Scope
@@ -162,7 +166,9 @@ def verify(store: Path, name: str = "", round_: int | None = None, hub: str = ""
             _lay_down(run, before, again.folder / f"round-{before:02}")
         again.folder.mkdir(exist_ok=True)
         with active_learning.settled(run.protocol):
-            active_learning.compute(run.protocol, again, *active_learning.prepare(run.protocol), last=round_)
+            task, theta_0 = active_learning.prepare(run.protocol)
+            active_learning.compute(run.protocol, again, task, theta_0, last=round_)
+            _encode_as_then(run, again, round_, task, theta_0)
         for before in range(round_):
             shutil.rmtree(again.folder / f"round-{before:02}")
         again.finish()
@@ -181,6 +187,28 @@ def _lay_down(run: Run, round_: int, folder: Path) -> None:
     folder.mkdir(parents=True)
     rounds = run.table("rounds").set_index("round")
     write_json(folder / "round.json", {"round": round_, **rounds.loc[round_].to_dict()})
+
+
+def _encode_as_then(run: Run, again: Run, round_: int, task: Task, theta_0: Classifier) -> None:
+    """Give the computed round the stored run's baseline, if some order of encoding gives it bit for bit.
+
+    bfloat16 rounds a row's vector by the rows that share its batch. A run encodes what each round adds to T; one that
+    was killed and goes on from round j encodes all of T there at once, as does `verify` from its own round.
+    """
+    rounds = run.table("rounds").set_index("round")
+    there = [active_learning.split_rows(run.protocol, task)[0]]  # T of every round, as the loop joins it
+    for before in range(round_):
+        there.append(np.concatenate([there[-1], rounds.loc[before, "picked"]]).astype(np.int64))
+    evaluated = np.arange(len(task.validation))[: run.protocol.validation_rows or None]
+    path = again.folder / f"round-{round_:02}" / "round.json"
+    record, baseline = read_json(path), Baseline(theta_0, task, evaluated)
+    for goes_on_from in range(round_ + 1):
+        baseline.known.clear()
+        for labelled in there[goes_on_from:]:
+            measured = baseline.measure(labelled)
+        if measured == rounds.loc[round_, "baseline"]:
+            write_json(path, record | {"baseline": measured})
+            return
 
 
 def compare(run: Run, again: Run, round_: int) -> tuple[bool, str]:
