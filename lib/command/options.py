@@ -18,7 +18,7 @@ OPTIONS = {
     "-p": "NAME VALUE",
     "--workers": "N",
     "--results": "FOLDER",
-    "--data": "FILE",
+    "--data": "FILE|hub:ID[:CONFIG]",
     "--text": "COLUMN",
     "--label": "COLUMN",
     "--validation": "FILE",
@@ -31,6 +31,7 @@ OPTIONS = {
 }
 ADDRESS = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 ROWS = ("study", "first")
+HUB = "hub:"  # --data hub:ID[:CONFIG]
 OF_DATA = "01,02,04,05"  # notebooks that --data runs unless --only names others
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
 VERBS = ("status", "publish", "check", "verify", "benchmark", "test")
@@ -121,7 +122,7 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         check_address(f"{SCHEDULER}={address}", address)
     if scheduler and workers is not None:
         raise UsageError("--workers is for this machine: leave it out with --scheduler, whose workers are its own")
-    given = {"profile": profile, **hub_folder(options, caller)}
+    given = {"profile": profile, **({} if data else hub_folder(options, caller))}
     if "--rows" in options:
         if options["--rows"] not in ROWS:
             raise UsageError(f"--rows {options['--rows']}: choose from {', '.join(ROWS)}")
@@ -150,9 +151,13 @@ def own_file(options: dict[str, str], caller: Path) -> dict[str, str] | None:
             if option in options:
                 raise UsageError(f"{option} belongs to --data FILE: name the file, too")
         return None
-    for option in ("--profile", "--hub", "--rows"):
+    of_hub = options["--data"].startswith(HUB)
+    for option in ("--profile", "--rows", "--validation" if of_hub else "--hub"):
         if option in options:
-            raise UsageError(f"{option} and --data are two sources of rows: leave out one of them")
+            raise UsageError(f"{option} and --data {options['--data']} are two sources of rows: leave out one of them")
+    given = {name: options.get(f"--{name}", "") for name in ("text", "label")}
+    if of_hub:
+        return {"path": options["--data"], "validation": "", "hub": "", **hub_folder(options, caller), **given}
     files = {
         name: str((caller / options[f"--{name}"]).resolve())
         for name in ("data", "validation")
@@ -160,8 +165,7 @@ def own_file(options: dict[str, str], caller: Path) -> dict[str, str] | None:
     }
     for name, file in files.items():
         if not Path(file).is_file():
-            raise UsageError(f"--{name} {options[f'--{name}']}: there is no such file: give a .csv or .jsonl file")
-    given = {name: options.get(f"--{name}", "") for name in ("text", "label")}
+            raise UsageError(f"--{name} {options[f'--{name}']}: there is no such file: give one, or hub:ID of the Hub")
     return {"path": files["data"], "validation": files.get("validation", ""), **given}
 
 

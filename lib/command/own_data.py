@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.command.options import Command, UsageError
+from lib.command.hub_data import exported
+from lib.command.options import HUB, Command, UsageError
 from lib.data import own
 from lib.data.tasks import TASKS, UNLABELLED
 from lib.fields import StudyError
@@ -20,6 +21,7 @@ from lib.store.files import write_json
 from lib.store.results import STORE
 
 TEXTS = ("text", "sentence", "review", "message", "content", "comment", "tweet", "body", "question", "title")
+PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("question", "sentence"))
 LABELS = ("label", "labels", "class", "category", "target", "gold", "sentiment", "intent", "topic")
 FEWEST = 60  # labelled rows: with fewer, a batch or the validation part is too small to show anything
 VALIDATION, MOST_VALIDATION = 5, 2000  # every fifth row, by hash, of each class; at most so many are evaluated
@@ -34,17 +36,25 @@ def prepared(command: Command, store: Path = STORE) -> Command:
     """
     given = command.data
     try:
-        path = Path(given["path"])
+        path, validation_path = Path(given["path"]), given["validation"]
+        if given["path"].startswith(HUB):
+            path, validation_path = exported(given["path"], given["hub"], store / "data")
         columns, label = columns_of(path, given["text"], given["label"])
         rows = labelled(path, columns, label)
-        train, validation = split(rows)
-        if given["validation"]:
+        (train, validation), notes = split(rows), []
+        if validation_path:
             train = sum_of(train, validation)
-            validation = in_order(labelled(Path(given["validation"]), columns, label, rows.labels))
+            validation = in_order(labelled(Path(validation_path), columns, label, rows.labels))
+            texts = {row[:-1] for row in validation}
+            both, train = len(train), [row for row in train if row[:-1] not in texts]
+            notes.append(f"validation rows: those of {Path(validation_path).name}")
+            notes += (
+                [f"left out, since a validation row has their text: {gone} rows"] if (gone := both - len(train)) else []
+            )
         profile = write(rows, train, validation, name_of(path), store / "data")
     except StudyError as error:
         raise UsageError(error) from error
-    for line in told(rows, columns, label, train, validation, profile):
+    for line in told(rows, columns, label, train, validation, notes, profile):
         print(line, flush=True)
     jobs = [(notebook, values | {"profile": str(profile)}) for notebook, values in command.jobs]
     return dataclasses.replace(command, profile=str(profile), jobs=jobs)
@@ -55,12 +65,15 @@ def prepared(command: Command, store: Path = STORE) -> Command:
 
 def columns_of(path: Path, text: str, label: str) -> tuple[tuple[str, ...], str]:
     """The text columns and the label column: as given, or those about which there is no doubt."""
-    table = list(read_table(path).values())
+    table = list(read_table(path)[0].values())
     names = list(dict.fromkeys(name for row in table for name in row))
     label = label or chosen(names, LABELS, "--label", lambda name: 1 < distinct(table, name) <= len(table) / 5)
     others = [name for name in names if name != label]
-    texts = [name.strip() for name in text.split(",")] if text else []
-    return tuple(texts or [chosen(others, TEXTS, "--text", lambda name: distinct(table, name) > len(table) / 2)]), label
+    if text:
+        return tuple(name.strip() for name in text.split(",")), label
+    if pair := next((pair for pair in PAIRS if set(pair) <= set(others)), None):
+        return pair, label
+    return (chosen(others, TEXTS, "--text", lambda name: is_text(table, name)),), label
 
 
 def chosen(names: list[str], usual: tuple[str, ...], option: str, fits) -> str:
@@ -78,9 +91,15 @@ def distinct(table: list[dict], name: str) -> int:
     return len({as_text(row.get(name)) for row in table})
 
 
+def is_text(table: list[dict], name: str) -> bool:
+    """Whether a column differs in most rows, and not in its numbers alone."""
+    numbers = all(as_text(row.get(name)).replace(".", "").isdecimal() for row in table)
+    return not numbers and distinct(table, name) > len(table) / 2
+
+
 def labelled(path: Path, columns: tuple[str, ...], label: str, labels=()) -> OwnRows:
     """The rows that have a label. Raises StudyError if they are too few, or none."""
-    rows = read_rows(path, *(*columns, "")[:2], labels=labels, label_column=label)
+    rows = read_rows(path, *(*columns, "")[:2], labels=labels, label_column=label, contradicting="left out")
     kept = np.flatnonzero(rows.labels_N != UNLABELLED)
     if not labels and len(kept) < FEWEST:
         raise StudyError(f"{len(kept)} rows have a label in {label!r}: a comparison needs {FEWEST} or more")
@@ -151,13 +170,13 @@ def write(rows: OwnRows, train: list[tuple], validation: list[tuple], name: str,
     return folder / "profile.json"
 
 
-def told(rows: OwnRows, columns, label: str, train, validation, profile: Path) -> Iterator[str]:
+def told(rows: OwnRows, columns, label: str, train, validation, notes: list[str], profile: Path) -> Iterator[str]:
     """What was made of the file, before anything is computed."""
     sizes = sizes_of(len(train))
     classes = listed([*map(repr, rows.labels)], 8)
     text = " and ".join(map(repr, columns))
     yield f"{rows.path.name}: text in {text}, labels in {label!r}: {len(rows.labels)} classes ({classes})"
-    yield from rows.notes
+    yield from (*rows.notes, *notes)
     last = sizes["start"] + sizes["query"] * sizes["rounds"]
     yield (
         f"{len(train):,} rows to train on, {len(validation):,} to validate; from {sizes['start']} labels, "

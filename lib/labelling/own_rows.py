@@ -41,16 +41,19 @@ class OwnRows:
         return [digest(texts)[:16] for texts in self.texts]
 
 
-def read_rows(path, text_column: str, second_text_column="", labels="", label_column="", answers="") -> OwnRows:
-    """Rows of a file that `lib.labelling.tables.read_table` takes, such as a .csv with a header, in UTF-8.
+def read_rows(
+    path, text_column: str, second_text_column="", labels="", label_column="", answers="", contradicting="refused"
+) -> OwnRows:
+    """Rows of a file that `lib.labelling.tables.read_table` takes, such as a .csv with a header.
 
     labels: names of the classes, or one string as `class_names` takes it; none: those that occur in label_column
     and answers. label_column: a label, or nothing for a row still to be labelled. answers: a column with the labels
-    that a person would give. Rows without text and repeated texts are left out, and `notes` says so, and what was
+    that a person would give. contradicting: whether one text with two labels is "refused" or, where the labels are not
+    to be mended, "left out". Rows without text and repeated texts are left out, and `notes` says so, and what was
     taken for no label. Raises StudyError for anything that cannot be read.
     """
     path = Path(path)
-    held = read_table(path)
+    held, guessed = read_table(path)
     table = [(number, {name: as_text(value) for name, value in row.items()}) for number, row in held.items()]
     text_column, second_text_column, label_column, answers = (
         (name or "").strip() for name in (text_column, second_text_column, label_column, answers)
@@ -64,7 +67,7 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
     given, sources = class_names(labels), dict.fromkeys((label_column, answers))
     notes = settle(table, sources, given, path)
-    kept, left_out = different(table, columns, (label_column, answers), path)
+    kept, left_out = different(table, columns, (label_column, answers), path, contradicting)
     classes = given or classes_in(kept, sources, path)
     check_classes(classes, labels)
     labels_N, answers_N = (classes_of(kept, name, classes, path) for name in (label_column, answers))
@@ -74,15 +77,17 @@ def read_rows(path, text_column: str, second_text_column="", labels="", label_co
         left_out.append(f"{NO_ROW_LEFT}: {label_column!r} has a label for each; for a trial, name it answers")
     others = [name for name in found if name not in (*columns, *sources)]
     more = [{name: held[number].get(name) for name in others} for number in numbers]
-    return OwnRows(path, columns, tuple(classes), texts, numbers, labels_N, answers_N, more, (*left_out, *notes))
+    return OwnRows(
+        path, columns, tuple(classes), texts, numbers, labels_N, answers_N, more, (*guessed, *left_out, *notes)
+    )
 
 
-def different(table, columns, sources, path: Path) -> tuple[list[tuple[int, dict]], list[str]]:
+def different(table, columns, sources, path: Path, contradicting: str) -> tuple[list[tuple[int, dict]], list[str]]:
     """The rows that have text, each text once, and what was left out. sources: the columns of labels and of answers.
 
     Raises StudyError for contradicting labels; of contradicting answers, the first holds, as a note says.
     """
-    first, empty, repeated, contradictions = {}, 0, 0, {name: [] for name in sources}
+    first, empty, repeated, contradictions, doubtful = {}, 0, 0, {name: [] for name in sources}, set()
     for number, row in table:
         texts = tuple(row.get(name, "") for name in columns)
         if not all(texts):
@@ -96,15 +101,19 @@ def different(table, columns, sources, path: Path) -> tuple[list[tuple[int, dict
                 here, there = row.get(name, ""), before.get(name, "")
                 if here and there and here != there:
                     contradictions[name].append(f"rows {number_before} and {number} ({there!r} and {here!r})")
+                    doubtful.add(texts)
                 before[name] = there or here
     if not first:
         raise StudyError(f"{path}: no row has text in {' and '.join(map(repr, columns))}: name other columns")
     labels, answers = (contradictions[name] for name in sources)
-    if labels:
+    if labels and contradicting == "left out":
+        first = {texts: row for texts, row in first.items() if texts not in doubtful}
+    elif labels:
         what = "the same text but different labels: correct one of each two"
         raise StudyError(f"{path}: {listed(labels)} have {what}")
     notes = [f"left out, without text: {empty} rows"] if empty else []
     notes += [f"left out, since their text occurs before: {repeated} rows"] if repeated else []
+    notes += [f"left out, since their labels contradict each other: {len(doubtful)} texts"] if labels else []
     notes += [f"the same text but different answers, of which the first holds: {listed(answers)}"] if answers else []
     return list(first.values()), notes
 

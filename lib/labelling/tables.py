@@ -1,5 +1,6 @@
-"""A file as rows of named texts: csv, tsv, jsonl or parquet, also in gz or zip. "" names no column."""
+"""A file as rows of named texts: csv, tsv, jsonl, parquet or xlsx, also in gz or zip. "" names no column."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -7,23 +8,27 @@ import json
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from lib.fields import StudyError, one_of
+from lib.fields import StudyError, brief, one_of
 
 SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no tokenizer and no file takes
 
 LONGEST = 2**31 - 1  # characters of a field; a text is cut at max_length tokens later
 SEPARATORS = (";", "\t", "|")  # besides the comma: where a header is one field that holds one of them
-KINDS = (".csv", ".tsv", ".jsonl", ".parquet")
+KINDS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
 PACKED = (".gz", ".zip")
+# of text that is not UTF-8, the likeliest first: Western Europe, Cyrillic, Chinese, Arabic, Thai
+ENCODINGS = ["cp1252", "cp1251", "gb18030", "cp1256", "cp874"]
 
 
-def read_table(path: Path) -> dict[int, dict]:
-    """Number → {column: value} of each row, as the file has it: texts in a csv, what JSON or parquet have in others.
+def read_table(path: Path) -> tuple[dict[int, dict], list[str]]:
+    """Number → {column: value} of each row, as the file has it: texts in a csv, what others hold; and what was guessed.
 
     The first row is 1. Raises StudyError.
     """
+    notes = []
     *_, before, last = ("", "", *(suffix.lower() for suffix in path.suffixes))
     packed, kind = (last, before) if last in PACKED else ("", last)
     if kind not in KINDS:
@@ -33,13 +38,15 @@ def read_table(path: Path) -> dict[int, dict]:
     content = unpacked(path, packed)
     if kind == ".parquet":
         rows = read_parquet(content, path)
+    elif kind == ".xlsx":
+        rows, notes = read_xlsx(content, path)
     else:
-        text = as_utf8(content, path)
+        text, notes = decoded(content, path)
         separator = "\t" if kind == ".tsv" else separator_of(text)
         rows = read_jsonl(text, path) if kind == ".jsonl" else read_csv(text, path, separator)
     if not rows:
         raise StudyError(f"{path} has no rows: give a file with a header and rows, or with a JSON object a line")
-    return dict(enumerate(rows, 1))
+    return dict(enumerate(rows, 1)), notes
 
 
 def unpacked(path: Path, packed: str) -> bytes:
@@ -58,14 +65,39 @@ def unpacked(path: Path, packed: str) -> bytes:
         raise StudyError(f"{path}: cannot be read ({said}): give the path of a file") from error
 
 
-def as_utf8(content: bytes, path: Path) -> str:
+def decoded(content: bytes, path: Path) -> tuple[str, list[str]]:
+    """The text of a file: UTF-8, UTF-16 if it says so, else what charset-normalizer finds likeliest, which is said."""
     try:
-        return content.decode("utf-8-sig")
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if wide else "utf-8-sig"), []
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise StudyError(
-            f"{path}: byte {content[error.start]:#04x} in line {line} is not UTF-8: save it as UTF-8"
-        ) from error
+        said = f"byte {content[error.start]:#04x} in line {line} is not UTF-8"
+    from charset_normalizer import from_bytes
+
+    found = from_bytes(content, cp_isolation=ENCODINGS).best()
+    if found is None:
+        raise StudyError(f"{path}: {said}, and no other encoding fits: save it as UTF-8")
+    return str(found), [f"{said}; it is read as {found.encoding}: if letters look wrong, save it as UTF-8"]
+
+
+def read_xlsx(content: bytes, path: Path) -> tuple[list[dict], list[str]]:
+    """Rows of the first sheet, below its first row with values, which is the header."""
+    from openpyxl import load_workbook
+
+    try:
+        book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        sheet = book.worksheets[0]
+        lines = [list(line) for line in sheet.iter_rows(values_only=True) if any(cell is not None for cell in line)]
+    except Exception as error:  # openpyxl raises whatever it meets
+        raise StudyError(f"{path}: is no workbook of Excel ({brief(error)}): save it again, or as csv") from error
+    if not lines:
+        return [], []
+    width = max(place for place, name in enumerate(lines[0], 1) if name is not None)  # formatted cells may follow
+    header = column_names(["" if name is None else str(name) for name in lines[0][:width]], path)
+    rows = [dict(zip(header, [*line, *[None] * width], strict=False)) for line in lines[1:]]
+    others = len(book.sheetnames) - 1
+    return rows, [f"of {others + 1} sheets, the first is read: {sheet.title!r}"] if others else []
 
 
 def read_parquet(content: bytes, path: Path) -> list[dict]:
@@ -135,12 +167,24 @@ def read_jsonl(text: str, path: Path) -> list[dict]:
             raise StudyError(f"{path}, line {number} is not JSON ({error}): write one object a line") from error
         if not isinstance(row, dict):
             raise StudyError(f"{path}, line {number} is not a JSON object: write one object a line")
+        row = dict(flat(row))
         rows.append(dict(zip(column_names(row, path), row.values(), strict=True)))
     return rows
+
+
+def flat(held: dict, above: str = "") -> Iterator[tuple[str, object]]:
+    """Names and values of an object; those of an object in it with a dot between: {"a": {"b": 1}} gives a.b."""
+    for name, value in held.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def as_text(value) -> str:
     """A value without blanks around it: nothing as "", a number that names a class or a list as JSON writes it."""
     if not isinstance(value, str):
-        value = "" if value is None or value != value else json.dumps(value, ensure_ascii=False)  # NaN is not itself
+        value = (
+            "" if value is None or value != value else json.dumps(value, ensure_ascii=False, default=str)
+        )  # NaN is not itself
     return SURROGATES.sub("\ufffd", value).strip()

@@ -87,15 +87,45 @@ def test_pairs_and_validation_rows_can_be_named(dry, tmp_path):
     write(tmp_path / "more.csv", rows=9, header=("first", "second", "y"))
     code, lines = dry("--data", "mine.csv", "--text", "first,second", "--label", "y", "--validation", "more.csv")
     assert (code, lines[0].split(":")[1]) == (0, " text in 'first' and 'second', labels in 'y'")
-    assert lines[1].startswith("120 rows to train on, 9 to validate")
+    assert lines[3].startswith("111 rows to train on, 9 to validate")
     assert len(read_texts("mine", str(tmp_path / "results" / "data" / "mine"), "first").train[0]) == 3
 
 
+def test_a_data_set_of_the_hub_is_a_file_with_its_splits(dry, tmp_path, tiny_hub):
+    code, lines = dry("--data", "hub:stanfordnlp/snli:plain_text", "--hub", tiny_hub)
+    assert code == 0
+    assert lines[0].startswith(
+        "snli-plain_text.jsonl: text in 'premise' and 'hypothesis', labels in 'label': 3 classes"
+    )
+    assert "validation rows: those of snli-plain_text-validation.jsonl" in lines
+    folder = str(tmp_path / "results" / "data" / "snli-plain_text")
+    ours, theirs = read_texts("snli-plain_text", folder, "first"), read_texts("snli", tiny_hub, "first")
+    assert len(theirs.train) == 197, "three have no label"
+    assert {(*texts, ours.labels[c]) for *texts, c in ours.train} == {
+        (*texts, theirs.labels[c]) for *texts, c in theirs.train
+    }
+    assert len(ours.validation) == len(theirs.validation) == 60
+
+
+def test_texts_with_two_labels_and_those_of_validation_rows_are_left_out_and_that_is_said(dry, tmp_path):
+    path = write(tmp_path / "mine.csv")
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join([*rows, rows[1].rpartition(",")[0] + ",spam"]) + "\n")
+    (tmp_path / "more.csv").write_text("\n".join([*rows[:1], *rows[5:15]]) + "\n")
+    code, lines = dry("--data", "mine.csv", "--validation", "more.csv")
+    assert code == 0
+    assert "left out, since their labels contradict each other: 1 texts" in lines
+    assert "left out, since a validation row has their text: 10 rows" in lines
+    assert any(line.startswith("109 rows to train on, 10 to validate") for line in lines)
+
+
 MISTAKES = {
+    "no data set": (("--data", "hub:nothing", "--hub", "."), "has no folder 'nothing'"),
+    "a split of two sources": (("--data", "hub:a", "--validation", "other.csv"), "are two sources of rows"),
     "no such file": (("--data", "none.csv"), "--data none.csv: there is no such file"),
     "two kinds of rows": (
         ("--data", "mine.csv", "--profile", "minilm"),
-        "--profile and --data are two sources of rows",
+        "--profile and --data mine.csv are two sources of rows",
     ),
     "no data": (("--text", "text"), "--text belongs to --data FILE"),
     "another column": (("--data", "mine.csv", "--text", "words"), "has no column 'words'"),
