@@ -5,19 +5,25 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
+from lib.acquisition import STRATEGIES
 from lib.fields import StudyError
 from lib.figures.looks import colours, linestyle, panels, shared_legend
 from lib.labelling.state import Labelling
 from lib.reading.statistics import LEVEL
 
 WINDOW = 3  # agreements of successive models that are averaged
-PICKED = {"random": "drawn at random", "bald": "picked by BALD"}
-MARKERS = {"random": "s", "bald": "o"}
 LIMITS = (
     "Agreement is with the person who labels: what that person gets wrong, the classifier learns.",
     "Only rows drawn at random estimate the accuracy, and only on this file; a few of them leave a wide interval.",
     "The rule for stopping sees whether classifiers still change, not whether they are right.",
 )
+
+
+def how(picked: str) -> str:
+    """How a row came to be asked about, by the strategy that the journal names."""
+    if picked == "random":
+        return "drawn at random"
+    return f"picked by {STRATEGIES[picked].title if picked in STRATEGIES else picked}"
 
 
 def answers(labelling: Labelling) -> pd.DataFrame:
@@ -41,7 +47,7 @@ def learning_curve(labelling: Labelling) -> pd.DataFrame:
     """The share of each batch's labels that the model predicted before it saw them, with 95 % intervals.
 
     Columns batch, labelled (rows that the model was trained on), picked, rows, agreement, low, high. Rows drawn at
-    random estimate its accuracy on all unlabelled rows; those that BALD picked are the rows it is unsure about.
+    random estimate its accuracy on all unlabelled rows; those that a strategy picked are the rows it is unsure about.
     """
     curve = []
     for group, some in answers(labelling).groupby(["batch", "labelled", "picked"], sort=False):
@@ -59,9 +65,10 @@ def draw(curve: pd.DataFrame):
     """Agreement against the labels that the model was trained on, a line for each way of picking."""
     figure, (axes,) = panels(1, width=6)
     for picked, some in curve.groupby("picked", sort=False):
-        look = {"marker": MARKERS[picked], "linestyle": linestyle(picked), "color": colours()[picked], "capsize": 4}
+        look = {"linestyle": linestyle(picked), "color": colours()[picked], "capsize": 4}
+        look["marker"] = "s" if picked == "random" else "o"
         bars = [some["agreement"] - some["low"], some["high"] - some["agreement"]]
-        axes.errorbar(some["labelled"], some["agreement"], yerr=bars, label=PICKED[picked], **look)
+        axes.errorbar(some["labelled"], some["agreement"], yerr=bars, label=how(picked), **look)
     axes.set(xlabel="labels that the model was trained on", ylabel="agreement with new labels", ylim=(0, 1.02))
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # no half labels
     shared_legend(figure, [axes])
@@ -76,7 +83,7 @@ def say_agreement(labelling: Labelling) -> str:
         return ""
     last = curve[curve["batch"] == curve["batch"].max()]
     parts = [
-        f"{round(row['agreement'] * row['rows'])} of {row['rows']} rows {PICKED[row['picked']]} "
+        f"{round(row['agreement'] * row['rows'])} of {row['rows']} rows {how(row['picked'])} "
         f"({percent(row['agreement'])}, 95 % interval {percent(row['low'])} to {percent(row['high'])})"
         for _, row in last.iterrows()
     ]

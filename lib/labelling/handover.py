@@ -13,6 +13,7 @@ from lib import acquisition, scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.data.escaping import in_cell
 from lib.data.rows import load_tokenizer
+from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError
 from lib.labelling import changes
 from lib.labelling.agreement import LIMITS
@@ -21,7 +22,7 @@ from lib.labelling.tables import SURROGATES, as_text
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol
 
-OWN_COLUMNS = ("row", "label", "from")
+OWN_COLUMNS = ("row", "label", "from", "at", "prediction", "probability", "bald")
 NEEDED = ("torch", "safetensors", "tokenizers", "numpy")  # by score.py
 SCORE = Path(__file__).with_name("score.py")
 
@@ -32,7 +33,7 @@ SCORE = Path(__file__).with_name("score.py")
 def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
     """labelled.jsonl, with every text as it is, and labelled.csv, in which no text is a formula. → the paths
 
-    A row for each label: its number in the file, texts, label, where that comes from, and the file's other columns.
+    A row for each label: its number in the file, texts, label, where and when that was given, the file's other columns.
     Answers about texts that are not in the file any more go to not-in-the-file.jsonl. Where there is no label at all,
     files that were written before stay as they are.
     """
@@ -43,34 +44,47 @@ def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
         write_lines(elsewhere, [{name: line.get(name) for name in ("number", "texts", "label", "at")} for line in lost])
     written = [folder / "labelled.csv", folder / "labelled.jsonl"]
     if len(labelling.labelled) or not all(path.exists() for path in written):
-        write_table(labelling, *written)
+        write_table(labelling, labelling.labelled, *written)
     return written + [elsewhere] * bool(lost)
 
 
-def write_table(labelling: Labelling, sheet: Path, exact: Path) -> None:
+def write_scores(labelling: Labelling, folder: Path) -> list[Path]:
+    """scored.csv and scored.jsonl: every row of the file, labelled or not, as the classifier sees it. → the paths
+
+    Columns as in `write_labels`, and after them the class that the classifier predicts, its probability, and BALD in
+    nats: where it is high, the passes of dropout disagree.
+    """
+    scores = score(trained_on(labelling), labelling.rows.texts)
+    scores = scores.rename(columns={"label": "prediction"})[["prediction", "probability", "bald"]]
+    written = [folder / "scored.csv", folder / "scored.jsonl"]
+    write_table(labelling, range(len(labelling.rows)), *written, scores.to_dict("records"))
+    return written
+
+
+def write_table(labelling: Labelling, numbers, sheet: Path, exact: Path, scores: list[dict] | None = None) -> None:
+    """These rows: number in the file, texts, label, where and when it was given, scores, the file's other columns."""
     rows, labels_N, lines = labelling.rows, labelling.labels_N, labelling.said.lines
-    ours = {labelling.row_of.get(key) for key, line in lines.items() if line["label"] is not None}
+    ours = {labelling.row_of.get(key): line for key, line in lines.items() if line["label"] is not None}
     columns = [f"{name} (text)" if name in OWN_COLUMNS else name for name in rows.columns]
     taken = {*OWN_COLUMNS, *columns}
-    table = [
-        {
-            "row": rows.numbers[n],
-            **dict(zip(columns, rows.texts[n], strict=True)),
-            "label": rows.labels[labels_N[n]],
-            "from": "labelling" if n in ours else "the file",
-            **{f"{name} (file)" if name in taken else name: value for name, value in rows.others[n].items()},
-        }
-        for n in labelling.labelled
-    ]
+    table = []
+    for n in numbers:
+        known = labels_N[n] != UNLABELLED
+        source = ("labelling" if n in ours else "the file") if known else None
+        row = {"row": rows.numbers[n], **dict(zip(columns, rows.texts[n], strict=True))}
+        row |= {"label": rows.labels[labels_N[n]] if known else None, "from": source, "at": ours.get(n, {}).get("at")}
+        row |= scores[n] if scores else {}
+        row |= {f"{name} (file)" if name in taken else name: value for name, value in rows.others[n].items()}
+        table.append(row)
     write_lines(exact, table)
     with open(sheet, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        for row in (table[0] if table else ["row", *columns, "label", "from"], *(row.values() for row in table)):
+        for row in (table[0] if table else ["row", *columns, *OWN_COLUMNS[1:4]], *(row.values() for row in table)):
             writer.writerow(in_cell(as_text(value)) for value in row)
 
 
 def write_lines(path: Path, table: list[dict]) -> None:
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in table)
+    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in table)
     path.write_text(SURROGATES.sub("\ufffd", "".join(lines)), "utf-8")
 
 

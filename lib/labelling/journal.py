@@ -65,7 +65,7 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "ab") as file:
                 if whole_lines(self.path) != self.size:
-                    raise StudyError(f"{self.path} was changed by another notebook: run this cell again to go on")
+                    raise StudyError(f"{self.path} was changed by another notebook: run all cells to go on")
                 file.truncate(self.size)  # of a line that a killed process left half-written
                 file.write(data)
                 file.flush()

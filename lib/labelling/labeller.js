@@ -1,7 +1,8 @@
 // The page's part of lib.labeller: shows the row that the kernel names, and sends what a person answers about it.
 // Texts are put in as text, never as HTML.
 
-const KEYS = "1234567890";
+const KEYS = "1234567890acdefghijklmnopqrtvwxyz"; // letters beyond ten classes; s, u and b are commands
+const FEW = 9; // classes that are seen at a glance; more can be searched
 const PATIENCE = 3000; // milliseconds until a person is told that the kernel does not answer
 
 function element(kind, className, parent, text = "") {
@@ -35,10 +36,32 @@ function render({ model, el }) {
       button.setAttribute("aria-keyshortcuts", KEYS[number]);
     }
     element("span", "labeller-name", button, label);
+    button.name = label;
     button.count = element("span", "labeller-count", button);
     button.onclick = () => answer({ label });
     return button;
   });
+  const find = element("input", "labeller-find", root);
+  find.placeholder = "/ find a class";
+  find.setAttribute("aria-label", "Find a class by a part of its name; Enter takes the only one");
+  find.hidden = classes.length <= FEW;
+  find.oninput = () => {
+    const wanted = find.value.trim().toLowerCase();
+    classes.forEach((button) => {
+      button.hidden = !button.name.toLowerCase().includes(wanted);
+    });
+  };
+  find.onkeydown = (event) => {
+    const found = classes.filter((button) => !button.hidden);
+    if (event.key === "Enter" && found.length === 1 && !found[0].disabled) found[0].click();
+    if (event.key === "Enter" || event.key === "Escape") clear();
+  };
+  function clear() {
+    find.value = "";
+    find.oninput();
+    root.focus();
+  }
+
   const others = element("div", "labeller-others", root);
   const skip = command("s", "skip", () => answer({ skip: true }));
   const undo = command("u", "undo", () => send({ undo: true }));
@@ -69,7 +92,7 @@ function render({ model, el }) {
   function send(content) {
     if (waiting || model.get("shown").busy) return;
     waiting = setTimeout(() => {
-      message.textContent = "Waiting for the kernel. If it was restarted, run this cell again.";
+      message.textContent = "Waiting for the kernel. If it was restarted, run all cells.";
     }, PATIENCE);
     model.send(content);
     root.focus();
@@ -81,7 +104,12 @@ function render({ model, el }) {
 
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target === earlier) return; // its own keys choose
+    if (event.target === earlier || event.target === find) return; // their own keys choose
+    if (event.key === "/" && !find.hidden) {
+      event.preventDefault();
+      find.focus();
+      return;
+    }
     const act = KEYS.includes(event.key) ? classes[KEYS.indexOf(event.key)] : { s: skip, u: undo, b: back }[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();

@@ -55,7 +55,7 @@ class Labeller(anywidget.AnyWidget):
         except StudyError as error:
             self.show(error=f"{error}")
         except (Exception, KeyboardInterrupt) as error:  # nobody sees what a callback raises
-            self.show(error=f"{brief(error)}: answers so far are saved; run this cell again to go on or see more")
+            self.show(error=f"{brief(error)}: answers so far are saved; run all cells to go on or see more")
 
     def go_on(self) -> None:
         """Show the next row; before that, if no row is pending, train and choose the next batch."""

@@ -22,8 +22,10 @@ from lib.protocol import Protocol
 from lib.training import train
 
 
-def recipe(rows: OwnRows, start: int, query: int, encoder: str = "", max_length: int = 128) -> Protocol:
-    """How to train on one's own rows: the study's protocol. Raises StudyError for too few rows."""
+def recipe(
+    rows: OwnRows, start: int, query: int, encoder: str = "", max_length: int = 128, strategy: str = "bald"
+) -> Protocol:
+    """How to train on one's own rows: the study's protocol. Raises StudyError for too few rows, or no such strategy."""
     if len(rows) < start + query:
         raise StudyError(
             f"{rows.path} has {len(rows)} rows, fewer than start={start} and a batch of query={query}: "
@@ -31,7 +33,7 @@ def recipe(rows: OwnRows, start: int, query: int, encoder: str = "", max_length:
         )
     from dask.system import CPU_COUNT
 
-    named = {"encoder": encoder} if encoder else {}
+    named = {"strategy": strategy, **({"encoder": encoder} if encoder else {})}
     threads = max(1, CPU_COUNT // 2)  # with a thread for each core, whatever else runs makes all of them wait
     sizes = {"start": start, "query": query, "rounds": 1, "pool": len(rows), "max_length": max_length}
     return Protocol(task="own rows", threads=threads, **sizes, **named)
@@ -55,7 +57,8 @@ class Labelling:
 
     The first `protocol.start` labels are of rows drawn at random. Then each batch has `at_random` rows drawn at
     random, which say without bias how often the model is right about unlabelled rows, and up to `protocol.query` in
-    all, the others by BALD. Rows are numbers into `rows`. Raises StudyError as OwnRows and Journal do.
+    all, the others by the protocol's strategy. Rows are numbers into `rows`. Raises StudyError as OwnRows and Journal
+    do.
     """
 
     def __init__(self, rows: OwnRows, protocol: Protocol, folder: Path, at_random: int = 0, answers: str = ""):
@@ -170,12 +173,12 @@ class Labelling:
             best = self._best(classifier, features_NF[others], others, min(query - len(drawn), len(others)), number)
         order = chance.permutation([*drawn, *best])  # nothing tells a person which rows the model is unsure of
         names = np.array(self.rows.labels)[predictions_N]
-        picked = ["random" if place in set(drawn) else "bald" for place in order]
+        picked = ["random" if place in set(drawn) else self.protocol.strategy for place in order]
         agreement = self._compare(number, dict(zip((self.rows.keys[n] for n in pool), names.tolist(), strict=True)))
         self._ask(number, pool[order], picked, names[order].tolist(), kappa=agreement)
 
     def _best(self, classifier, features_NF, places, query: int, number: int) -> np.ndarray:
-        """The `query` places with the highest BALD."""
+        """The `query` places that the strategy picks, by default those with the highest BALD."""
         if not query:
             return places[:0]
         masks = scoring.round_masks(classifier, self.protocol, number)

@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -288,7 +289,7 @@ def test_a_journal_refuses_other_labels_other_writers_and_damage(tmp_path):
     first = Journal(path, {"labels": ["x", "y"]})
     second = Journal(path, {"labels": ["x", "y"]})
     first.append(row="a", label="x")
-    with refused("changed by another notebook", "run this cell again"):
+    with refused("changed by another notebook", "run all cells"):
         second.append(row="b", label="y")
     with refused("labels=['x', 'y']", "choose another folder"):
         Journal(path, {"labels": ["x", "z"]})
@@ -701,7 +702,7 @@ def test_whatever_training_raises_is_shown_and_the_answers_stay(raised, begun, m
         for row in session.pending:
             widget.receive({"row": row, "label": session.rows.labels[row % 2]})
     first_line = {"IndexError": "IndexError: index 9"}.get(type(raised).__name__, type(raised).__name__)
-    assert widget.shown["error"].startswith(f"{first_line}: answers so far are saved; run this cell again")
+    assert widget.shown["error"].startswith(f"{first_line}: answers so far are saved; run all cells")
     assert (widget.shown["busy"], widget.shown["total"]) == ("", "6 labelled, 0 skipped, 34 left")
     assert Labeller(begun(answers=""), 0.99).shown["place"] == "batch 2, row 1 of 8", "the cell, run again"
 
@@ -769,14 +770,41 @@ def test_other_columns_of_the_file_follow_the_label_as_they_are(kind, tmp_path, 
     sheet, exact = handover.write_labels(session, tmp_path / "out")
     with open(sheet, encoding="utf-8", newline="") as file:
         header, first, *_ = csv.reader(file)
-    assert header == ["row", "text", "label", "from", "id", "row (file)", "n", "column 6"]
+    assert header == ["row", "text", "label", "from", "at", "id", "row (file)", "n", "column 6"]
     beyond = "\ufffd" if kind == "jsonl" else ""
-    assert first == ["1", "awful film 0", "negative", "the file", f"{beyond}00", "'=1+1", "0", ""]
+    assert first == ["1", "awful film 0", "negative", "the file", "", f"{beyond}00", "'=1+1", "0", ""]
     last = json.loads(exact.read_text("utf-8").split("\n")[-2])
     others = {"id": "019", "row (file)": "=1+1", "n": "19", "column 6": ""}
     if kind == "jsonl":
         others |= {"id": "\ufffd019", "n": 19, "column 6": None}
-    assert last == {"row": 20, "text": "superb film 19", "label": "positive", "from": "the file", **others}
+    assert last == {"row": 20, "text": "superb film 19", "label": "positive", "from": "the file", "at": None, **others}
+
+
+def test_every_row_is_scored_labelled_or_not(begun, tmp_path):
+    session = begun()
+    session.answer_from_column(2)
+    sheet, exact = handover.write_scores(session, tmp_path)
+    table = pd.read_json(exact, lines=True)
+    assert table["row"].tolist() == session.rows.numbers
+    known = table["label"].notna()
+    assert known.sum() == len(session.labelled) < len(table)
+    assert table["at"].notna().tolist() == known.tolist()
+    expected = handover.score(handover.trained_on(session), session.rows.texts)
+    assert table["prediction"].tolist() == expected["label"].tolist()
+    assert np.allclose(table[["probability", "bald"]], expected[["probability", "bald"]], atol=1e-6)
+    assert len(pd.read_csv(sheet)) == len(table)
+
+
+@pytest.mark.parametrize("strategy", ["margin", "powerbald", "random"])
+def test_another_strategy_picks_and_is_named(strategy, begun, tmp_path):
+    session = begun(strategy=strategy)
+    session.answer_from_column(2)
+    picked = Counter(session.said.batches[1]["picked"])
+    assert picked == ({"random": 8} if strategy == "random" else {"random": 3, strategy: 5})
+    assert "drawn at random" in agreement.say_agreement(session)
+    assert ("picked by" in agreement.say_agreement(session)) == (strategy != "random")
+    with refused("strategy='bold' is not known (did you mean bald?)"):
+        begun(strategy="bold")
 
 
 def test_the_classifier_of_the_files_says_what_the_trained_one_says(begun, tmp_path):
