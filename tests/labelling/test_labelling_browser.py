@@ -1,5 +1,7 @@
 """Notebook 07 as a person uses it: in JupyterLab, with keys and buttons, and with a kernel that dies."""
 
+import shutil
+
 import nbformat
 import pytest
 from test_labelling import HOSTILE, NOTEBOOK, invented, write_csv
@@ -11,11 +13,15 @@ from lib.labelling.own_rows import read_rows
 KEYS = {"negative": "1", "positive": "2"}
 
 
-@pytest.fixture
-def opened(jupyterlab, tiny_encoder):
+MANY = {f"class {n:02}": key for n, key in enumerate("1234567890acdefghijklmnopqrtvwxyz", 1)}
+
+
+@pytest.fixture(params=[list(KEYS)])
+def opened(request, jupyterlab, tiny_encoder):
     """The notebook in JupyterLab, run from end to end: 17 rows of 18 to label before the first training."""
+    shutil.rmtree(jupyterlab.root / "mine-labelled", ignore_errors=True)  # of the test before
     rows = [{"text": text, "label": ""} for text in HOSTILE] + invented(11)
-    values = {"path": str(write_csv(jupyterlab.root / "mine.csv", rows)), "labels": ",".join(KEYS)}
+    values = {"path": str(write_csv(jupyterlab.root / "mine.csv", rows)), "labels": ",".join(request.param)}
     values |= {"encoder": tiny_encoder, "start": 17, "query": 1, "at_random": 0}
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
@@ -42,10 +48,10 @@ def wait_for(page, total: str) -> None:
     )
 
 
-def answers(folder) -> dict[str, str]:
+def answers(folder, labels=tuple(KEYS)) -> dict[str, str]:
     """Text → label, as the journal on the disk says."""
     said = Journal(folder / "mine-labelled" / "journal.jsonl", {"columns": ["text"], "answers": ""}).said()
-    rows = read_rows(folder / "mine.csv", "text", labels=list(KEYS))
+    rows = read_rows(folder / "mine.csv", "text", labels=labels)
     return {lines(rows.texts[rows.keys.index(key)][0]): label for key, label in said.answers.items()}
 
 
@@ -94,4 +100,27 @@ def test_ten_labels_given_with_keys_survive_a_killed_kernel(opened, jupyterlab):
     seen = {*given, text_of(page)}
     assert seen == {lines(text) for text in [*HOSTILE[:-1], HOSTILE[-1].strip()]} | {r["text"] for r in invented(11)}
     assert answers(jupyterlab.root) == given
+    assert opened.errors == []
+
+
+@pytest.mark.parametrize("opened", [[*MANY, "class 34", "class 35"]], indirect=True, ids=["35 classes"])
+def test_many_classes_have_letters_and_are_found_by_typing(opened, jupyterlab):
+    page, given = opened.page, {}
+    page.locator(".labeller-texts").click()  # in the middle there are buttons
+    for label in ("class 01", "class 11", "class 33"):
+        given[text_of(page)] = label
+        page.keyboard.press(MANY[label])
+        wait_for(page, f"{len(given)} labelled")
+    given[text_of(page)] = "class 35"
+    page.keyboard.press("/")
+    page.keyboard.type("35")
+    assert page.locator(".labeller-class:visible").count() == 1
+    page.keyboard.press("Enter")
+    wait_for(page, "4 labelled")
+    assert page.locator(".labeller-class:visible").count() == 35
+    given[text_of(page)] = "class 02"
+    page.keyboard.press("2")  # keys stand for classes again
+    wait_for(page, "5 labelled")
+    opened.screenshot("labelling-many")
+    assert answers(jupyterlab.root, [*MANY, "class 34", "class 35"]) == given
     assert opened.errors == []
