@@ -9,7 +9,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lib.command import help, status
-from lib.command.options import OPTIONS, Command, UsageError, nearest, plan, plan_audit, plan_benchmark, read_notebooks
+from lib.command.options import (
+    OPTIONS,
+    Command,
+    UsageError,
+    nearest,
+    plan,
+    plan_audit,
+    plan_benchmark,
+    plan_label,
+    read_notebooks,
+)
 from lib.fields import SCHEDULER
 
 __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
@@ -31,6 +41,8 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
             return benchmark(plan_benchmark(options[1:], Path(caller)), verb)
         if options[:1] in (["check"], ["verify"]):
             return audit(plan_audit(options, Path(caller)), verb)
+        if options[:1] == ["label"]:
+            return label(*plan_label(options[1:], Path(caller), read_notebooks(notebooks)), verb)
         command = plan(options, Path(caller), read_notebooks(notebooks))
         if verb == "check":
             return 0
@@ -66,6 +78,18 @@ def benchmark(given: dict[str, str], verb: str) -> int:
         return measure_all(**given)
     except StudyError as error:
         raise UsageError(error) from error
+
+
+def label(notebook: Path, values: dict, verb: str) -> int:
+    if verb == "check":
+        return 0
+    prepare_environment()
+    from lib.command.label import copy_beside, open_in_jupyterlab
+
+    copied = copy_beside(notebook, values)
+    print(f"{copied}: run all cells; answers are kept beside it", flush=True)
+    open_in_jupyterlab(copied)
+    return 0
 
 
 def audit(given: dict, verb: str) -> int:

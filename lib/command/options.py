@@ -34,7 +34,7 @@ ROWS = ("study", "first")
 HUB = "hub:"  # --data hub:ID[:CONFIG]
 OF_DATA = "01,02,04,05"  # notebooks that --data runs unless --only names others
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
-VERBS = ("status", "publish", "check", "verify", "benchmark", "test")
+VERBS = ("status", "publish", "label", "check", "verify", "benchmark", "test")
 PATHS = ("path", "save", "output")  # parameters that are read from the caller's folder
 WITH_OPTION = ("profile", "hub", "rows", "results")  # parameters of the notebooks that are not set with -p
 
@@ -195,6 +195,23 @@ def plan_benchmark(arguments: list[str], caller: Path) -> dict[str, str]:
         if option not in ("--hub", "--only"):
             raise UsageError(f"{option} does not belong to benchmark: it takes --hub FOLDER and --only NAME[,NAME]")
     return {"only": options.get("--only", ""), **hub_folder(options, caller)}
+
+
+def plan_label(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> tuple[Path, dict]:
+    """For `label FILE [-p NAME VALUE]...`: notebook 07 and the values of its parameters. Raises UsageError."""
+    if not arguments or arguments[0].startswith("-"):
+        raise UsageError("label needs FILE after it: ./run_all.sh label my.csv -p labels negative,positive")
+    options, pairs = parse(arguments[1:])
+    for option in options:
+        raise UsageError(f"{option} does not belong to label: it takes FILE and -p NAME VALUE")
+    file = (caller / arguments[0]).resolve()
+    if not file.is_file():
+        raise UsageError(f"label {arguments[0]}: there is no such file: give a csv, tsv, jsonl, parquet or xlsx")
+    ((path, defaults),) = choose(notebooks, ON_REQUEST[0]).items()
+    check_names(pairs, {path: defaults}, notebooks)
+    values = {name: convert(name, text, defaults[name]) for name, text in pairs}
+    values |= {name: str((caller / values[name]).resolve()) for name in PATHS if values.get(name)}
+    return path, {**values, "path": str(file)}
 
 
 def plan_audit(arguments: list[str], caller: Path) -> dict:
