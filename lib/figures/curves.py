@@ -21,7 +21,9 @@ def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
     """
     figure, axes = panels(2, width=4.6)
     looks = {"errorbar": bootstrap_interval, "markers": True}
-    for ax, limit, title in zip(axes, (1.0, share), ("all sizes", f"up to {share:.0%} of the rows"), strict=True):
+    for ax, limit, title in zip(
+        axes, (1.0, share), ("all sizes", f"up to {100 * share:.0f} % of the rows"), strict=True
+    ):
         some = rounds[rounds["labelled"] <= limit * rounds.groupby(panel)["labelled"].transform("max")]
         sns.lineplot(some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, **looks)
         colour_of = dict(zip(some[panel].unique(), sns.color_palette("colorblind"), strict=False))

@@ -26,13 +26,19 @@ def say_architecture(classifier, protocol: Protocol) -> str:
 def say_gains(gains: pd.DataFrame) -> str:
     """Where the first and the last rows of each task took the accuracy, for each hundred rows."""
     parts = []
-    for task, some in gains.groupby("task", sort=False):
+    points = gains.assign(**{name: 100 * gains[name] for name in ("mean", "low", "high")})
+    for task, some in points.groupby("task", sort=False):
         first, last = (
-            f"{with_interval(one)}, between {one['from']} and {one['to']} rows"
+            f"{_in_brackets(one)} from {one['from']:,} to {one['to']:,} rows"
             for _, one in some.iloc[[0, -1]].iterrows()
         )
-        parts.append(f"on {named(task)} {first}, and {last}")
-    return f"A hundred rows more change the accuracy {'; '.join(parts)}."
+        parts.append(f"on {named(task)} {first} and {last}")
+    return f"In percentage points of accuracy, a hundred rows more bring {'; '.join(parts)}."
+
+
+def _in_brackets(row) -> str:
+    """+1.10 (95 % interval +0.80 to +1.50)"""
+    return f"{with_interval(row, 2).replace(', ', ' (', 1)})"
 
 
 def say_spread(deviations: pd.DataFrame) -> str:

@@ -79,6 +79,10 @@ def test_a_single_run_is_neither_higher_nor_lower(table):
     assert NUMBERS.findall(sentence) == [value for row in table.to_dict("records") for value in written(row)]
 
 
+def in_points(row: dict) -> dict:
+    return {name: 100 * row[name] for name in ("mean", "low", "high")}
+
+
 @given(differences({"from": [10, 30]}), st.booleans())
 def test_gains_are_those_of_the_first_and_of_the_last_step(table, single):
     table["to"] = table["from"].map({10: 30, 30: 400})
@@ -89,8 +93,9 @@ def test_gains_are_those_of_the_first_and_of_the_last_step(table, single):
     for (task, some), part in zip(table.groupby("task", sort=False), sentence.split("; "), strict=True):
         assert f"on {TASKS[task]} " in part
         first, last = some.to_dict("records")
-        assert NUMBERS.findall(part) == written(first) + written(last)
-        assert re.search(r"between 10 and 30 rows.*between 30 and 400 rows", part)
+        points = [value for row in (first, last) for value in written(in_points(row), 2)]
+        assert NUMBERS.findall(part) == points
+        assert re.search(r"from 10 to 30 rows.*from 30 to 400 rows", part)
         assert ("one run" in part) == single
 
 
