@@ -184,6 +184,14 @@ class Notebook:
             self.page.wait_for_timeout(100)
         self.wait_for_kernel()
 
+    def violations(self, selector: str) -> list[str]:
+        """What axe finds serious or critical for people who use keys or a screen reader: rule and element."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page, context=selector).response["violations"]
+        serious = [one for one in found if one["impact"] in ("serious", "critical")]
+        return [f"{one['id']}: {node['html'][:200]}" for one in serious for node in one["nodes"]]
+
     def screenshot(self, name: str) -> Path:
         """The page as it is seen, in a temporary folder."""
         path = self.lab.place / f"{name}.png"

@@ -30,7 +30,7 @@ from scipy import stats
 from lib import __main__ as runner
 from lib import active_learning
 from lib.command import execution
-from lib.command.options import ON_REQUEST
+from lib.command.options import ON_REQUEST, parameters_cell
 from lib.data.tasks import read_texts
 from lib.figures.notebook import INDEX
 from lib.protocol import profile
@@ -596,7 +596,8 @@ def test_parameters_are_typed_literals_with_a_comment_that_papermill_shows(path)
 @pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
 def test_code_cells_are_short_and_define_nothing_long(path):
     for source in sources(path):
-        assert len(source.splitlines()) <= 15
+        most = 20 if source == parameters_cell(path) else 15  # a parameter a line
+        assert len(source.splitlines()) <= most
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 assert node.end_lineno - node.lineno < 5

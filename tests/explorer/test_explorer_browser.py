@@ -137,6 +137,10 @@ def test_it_shows_rows_histogram_details_and_both_runs(page, shown, explorer):
     assert shown.screenshot("explorer-light").stat().st_size > 10_000
 
 
+def test_people_with_keys_or_a_screen_reader_meet_nothing_serious(page, shown):
+    assert shown.violations(".bald-explorer") == []
+
+
 def test_rows_are_chosen_with_the_mouse_and_walked_through_with_keys(page, explorer):
     order = explorer.table["row"].tolist()
     grid = page.get_by_role("grid")

@@ -69,6 +69,7 @@ def test_ten_labels_given_with_keys_survive_a_killed_kernel(opened, jupyterlab):
         label = list(KEYS)[number % 2]
         give(label, lambda label=label: page.keyboard.press(KEYS[label]))
     opened.screenshot("labelling")
+    assert opened.violations(".labeller") == []
     waiting = text_of(page)
 
     opened.kill_kernel()
@@ -122,5 +123,6 @@ def test_many_classes_have_letters_and_are_found_by_typing(opened, jupyterlab):
     page.keyboard.press("2")  # keys stand for classes again
     wait_for(page, "5 labelled")
     opened.screenshot("labelling-many")
+    assert opened.violations(".labeller") == []
     assert answers(jupyterlab.root, [*MANY, "class 34", "class 35"]) == given
     assert opened.errors == []
