@@ -2,10 +2,10 @@
 
 import json
 import re
-import tempfile
 from pathlib import Path
 
 from lib.command.options import HUB
+from lib.data import sources
 from lib.fields import StudyError, brief
 
 VALIDATION = ("validation", "dev", "valid", "test")  # what a split for validation is called, the best first
@@ -34,22 +34,17 @@ def exported(given: str, hub: str, place: Path) -> tuple[Path, Path | None]:
 
 def load(name: str, config: str, hub: str):
     """A `datasets.DatasetDict`. Raises StudyError, one line."""
-    import datasets
-
     path = name
     if hub:
         places = [Path(hub) / name, Path(hub) / name.rpartition("/")[2]]
         path = next((str(place) for place in places if name and place.is_dir()), "")
         if not path:
             raise StudyError(f"--data {HUB}{name}: {hub} has no folder {name!r}: give one, or leave out --hub")
-    datasets.disable_progress_bars()
-    with tempfile.TemporaryDirectory() as scratch:
-        fresh = {"cache_dir": scratch, "keep_in_memory": True} if hub else {}  # as in lib.data.sources.load_split
-        try:
-            return datasets.load_dataset(path, config or None, **fresh)
-        except Exception as error:
-            hint = f"give an ID of the Hub, and a configuration if it has several: {HUB}ID:CONFIG"
-            raise StudyError(f"--data {HUB}{name}: cannot be read ({brief(error)}): {hint}") from error
+    try:
+        return sources.load_dataset(path, config or None, bool(hub))
+    except Exception as error:
+        hint = f"give an ID of the Hub, and a configuration if it has several: {HUB}ID:CONFIG"
+        raise StudyError(f"--data {HUB}{name}: cannot be read ({brief(error)}): {hint}") from error
 
 
 def class_labels(split) -> dict:

@@ -94,25 +94,30 @@ def text_file(name: str) -> Path:
 
 def load_split(data: str, config: str, split: str, hub: str = ""):
     """A `datasets.Dataset`: from the Hub at its pinned revision or, the same code, from a folder laid out like it."""
-    import datasets
-
     name, revision, below = DATASETS[data]
     path = name
     if hub:
         path, revision = str(Path(hub) / below), None
         if not Path(path).is_dir():
             raise StudyError(f"hub={hub!r} has no folder {below!r}: give a folder laid out like the Hub")
+    try:
+        return load_dataset(path, config, bool(hub), split=split, revision=revision)
+    except Exception as error:
+        where = path if hub else f"{path} on the Hub"
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        hint = _look_into(Path(path), config) if hub else "connect to the Hub, or give --hub FOLDER"
+        raise StudyError(f"cannot read {config}/{split} of {where} ({cause}): {hint}") from error
+
+
+def load_dataset(path: str, config: str | None, is_folder: bool, **which):
+    """What `datasets.load_dataset` gives and raises, without bars."""
+    import datasets
+
     datasets.disable_progress_bars()
     with tempfile.TemporaryDirectory() as scratch:
         # the cache of `datasets` knows a folder by its name and card, not by its rows: it would serve another folder's
-        fresh = {"cache_dir": scratch, "keep_in_memory": True} if hub else {}
-        try:
-            return datasets.load_dataset(path, config, split=split, revision=revision, **fresh)
-        except Exception as error:
-            where = path if hub else f"{path} on the Hub"
-            cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            hint = _look_into(Path(path), config) if hub else "connect to the Hub, or give --hub FOLDER"
-            raise StudyError(f"cannot read {config}/{split} of {where} ({cause}): {hint}") from error
+        fresh = {"cache_dir": scratch, "keep_in_memory": True} if is_folder else {}
+        return datasets.load_dataset(path, config, **which, **fresh)
 
 
 def _look_into(folder: Path, config: str) -> str:

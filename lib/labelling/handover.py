@@ -79,7 +79,7 @@ def write_table(labelling: Labelling, numbers, sheet: Path, exact: Path, scores:
     write_lines(exact, table)
     with open(sheet, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        for row in (table[0] if table else ["row", *columns, *OWN_COLUMNS[1:4]], *(row.values() for row in table)):
+        for row in (table[0] if table else ["row", *columns, "label", "from", "at"], *(row.values() for row in table)):
             writer.writerow(in_cell(as_text(value)) for value in row)
 
 

@@ -184,7 +184,6 @@ def flat(held: dict, above: str = "") -> Iterator[tuple[str, object]]:
 def as_text(value) -> str:
     """A value without blanks around it: nothing as "", a number that names a class or a list as JSON writes it."""
     if not isinstance(value, str):
-        value = (
-            "" if value is None or value != value else json.dumps(value, ensure_ascii=False, default=str)
-        )  # NaN is not itself
+        nothing = value is None or value != value  # NaN is not itself
+        value = "" if nothing else json.dumps(value, ensure_ascii=False, default=str)
     return SURROGATES.sub("\ufffd", value).strip()

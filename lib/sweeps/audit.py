@@ -196,17 +196,20 @@ def _encode_as_then(run: Run, again: Run, round_: int, task: Task, theta_0: Clas
     was killed and goes on from round j encodes all of T there at once, as does `verify` from its own round.
     """
     rounds = run.table("rounds").set_index("round")
+    path, stored = again.folder / f"round-{round_:02}" / "round.json", rounds.loc[round_, "baseline"]
+    record = read_json(path)
+    if record["baseline"] == stored:
+        return
     there = [active_learning.split_rows(run.protocol, task)[0]]  # T of every round, as the loop joins it
     for before in range(round_):
         there.append(np.concatenate([there[-1], rounds.loc[before, "picked"]]).astype(np.int64))
     evaluated = np.arange(len(task.validation))[: run.protocol.validation_rows or None]
-    path = again.folder / f"round-{round_:02}" / "round.json"
-    record, baseline = read_json(path), Baseline(theta_0, task, evaluated)
-    for goes_on_from in range(round_ + 1):
+    baseline = Baseline(theta_0, task, evaluated)
+    for goes_on_from in range(round_):
         baseline.known.clear()
         for labelled in there[goes_on_from:]:
             measured = baseline.measure(labelled)
-        if measured == rounds.loc[round_, "baseline"]:
+        if measured == stored:
             write_json(path, record | {"baseline": measured})
             return
 
