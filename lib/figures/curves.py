@@ -7,7 +7,19 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
-from lib.figures.looks import BLUE, apart, bars, colours, dashes, label, log_ticks, of_rows, panels, shared_legend
+from lib.figures.looks import (
+    BLUE,
+    apart,
+    bars,
+    colours,
+    dashes,
+    label,
+    log_ticks,
+    markers,
+    of_rows,
+    panels,
+    shared_legend,
+)
 from lib.reading.statistics import bootstrap_interval
 from lib.reading.worth import baseline_curves
 
@@ -55,7 +67,7 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
     """
     figure, axes = panels(rounds[panel].nunique())
     looks = _looks_as(zip(rounds[by], rounds[by], strict=True)) if by == "strategy" else _looks_of_levels(rounds[by])
-    looks |= {"errorbar": bootstrap_interval, "markers": True, "markersize": 6}
+    looks |= {"errorbar": bootstrap_interval, "markersize": 6}
     for ax, (name, some) in zip(axes, rounds.groupby(panel, sort=False), strict=True):
         sns.lineplot(some, x="labelled", y="accuracy", hue=by, style=by, ax=ax, **looks)
         for band in ax.collections:  # so light, and with an edge, that three of them can be told apart
@@ -94,6 +106,7 @@ def _looks_as(strategies) -> dict:
     return {
         "palette": {level: colours()[name] for level, name in looks.items()},
         "dashes": {level: dashes()[name] for level, name in looks.items()},
+        "markers": {level: markers()[name] for level, name in looks.items()},
     }
 
 

@@ -17,6 +17,7 @@ from lib.reading.wording import NOTHING
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
 BLUE, ORANGE, GREEN, _, PURPLE, _, _, GREY, *_ = sns.color_palette("colorblind")
 LINES = ("", (4, 2), (1, 1), (5, 1, 1, 1), (2, 1), (6, 1), (3, 1, 1, 1), (1, 3))
+MARKERS = ("o", "X", "s", "P", "D", "^", "v", "p")
 
 
 def style() -> None:
@@ -49,6 +50,11 @@ def colours() -> dict:
 def dashes() -> dict:
     """Each strategy's line, as seaborn's `dashes`."""
     return _Looks(LINES)
+
+
+def markers() -> dict:
+    """Each strategy's marker, as seaborn's `markers`."""
+    return _Looks(MARKERS)
 
 
 def linestyle(strategy: str):

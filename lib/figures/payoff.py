@@ -13,6 +13,7 @@ from lib.figures.looks import BLUE, GREY, ORANGE, colours, label, of_rows, panel
 # colour and marker of a verdict, which tell it apart in print as well
 VERDICTS = {"supported": (BLUE, "o"), "not supported": (ORANGE, "s"), "inconclusive": (GREY, "D")}
 PAPER = "the paper's number"
+NOT_REACHED = "open: not reached with all labels"
 
 
 @of_rows
@@ -20,7 +21,7 @@ def labels_needed(needed: pd.DataFrame, minus: str = "random"):
     """Labels until each run first is as accurate as random of its seed is at the end; a line a seed, a panel a task.
 
     needed: as lib.reading.worth.labels_needed makes it. Open markers: not reached, and so drawn one batch beyond the
-    last size.
+    last size. Strategies stand a little above one another, so that equal ones are both seen.
     """
     seeds = sorted(needed["seed"].unique())
     figure, axes = panels(needed["task"].nunique(), height=0.32 * len(seeds) + 1.5, sharey=True)
@@ -31,13 +32,17 @@ def labels_needed(needed: pd.DataFrame, minus: str = "random"):
             ax.plot([points.min(), points.max()], [place, place], color="0.75", linewidth=2, zorder=1)
         for number, strategy in enumerate(strategies):
             mine = some[some["strategy"] == strategy]
-            places = [seeds.index(seed) for seed in mine["seed"]]
+            aside = 0.24 * (number - (len(strategies) - 1) / 2)
+            places = [seeds.index(seed) + aside for seed in mine["seed"]]
             look = {"marker": "osD^v"[number % 5], "s": 45, "edgecolor": colours()[strategy], "zorder": 2}
             filled = [colours()[strategy] if reached else "white" for reached in mine["reached"]]
             ax.scatter(mine["labels"], places, c=filled, **look)
             ax.scatter([], [], color=colours()[strategy], marker=look["marker"], label=label(strategy))
         target = some["target"].mean()
-        ax.set(title=f"{label(task)}: to reach {target:.2f}", xlabel="labels paid for", xlim=(0, None))
+        if not needed["reached"].all():
+            ax.scatter([], [], color="white", edgecolor="0.3", marker="o", label=NOT_REACHED)
+        last = 1.08 * some["labels"].max()
+        ax.set(title=f"{label(task)}: to reach {target:.2f}", xlabel="labels paid for", xlim=(0, last))
     axes[0].set_yticks(range(len(seeds)), [f"seed {seed}" for seed in seeds])
     axes[0].invert_yaxis()
     shared_legend(figure, axes)

@@ -279,6 +279,20 @@ def test_a_strategy_has_one_colour_in_all_figures():
     assert len({to_rgb(colour) for colour in colours().values()}) == len(colours())
 
 
+@pytest.mark.parametrize("by", ["strategy", "frozen"])
+def test_a_level_has_the_marker_of_the_legend_in_a_panel_that_has_fewer_levels(by):
+    table = rounds()
+    figure = figures.learning_curves(table[(table["task"] == "mnli") | (table[by] == table[by].iloc[-1])], by=by)
+    shown = {
+        (to_rgb(line.get_color()), line.get_marker())
+        for ax in figure.axes
+        for line in ax.lines
+        if list(line.get_xdata()) == [10, 30, 100]
+    }
+    legend = {(to_rgb(line.get_color()), line.get_marker()) for line in figure.legends[0].get_lines()}
+    assert shown <= legend and len(shown) == 2
+
+
 @pytest.fixture(params=[3, 1], ids=["three runs", "one run"])
 def differences(request) -> pd.DataFrame:
     rows = [(task, strategy, x) for task in ("mnli", "sst2") for strategy in ("bald", "entropy") for x in (10, 30)]
@@ -540,16 +554,18 @@ def test_labels_needed_are_drawn_a_line_a_seed_with_open_markers_where_they_were
     needed = pd.DataFrame(rows, columns=["task", "strategy", "seed", "target", "labels", "reached"])
     [ax] = figures.labels_needed(needed).axes
     drawn = [tuple(point) for marks in ax.collections for point in marks.get_offsets()]
-    assert sorted(drawn) == [(400, 0), (900, 0), (900, 1), (1000, 1)]
+    assert sorted((x, round(y)) for x, y in drawn) == [(400, 0), (900, 0), (900, 1), (1000, 1)]
+    assert len({y for _, y in drawn}) == 4  # none hides another
     marks = [marks for marks in ax.collections if len(marks.get_offsets())]
     empty = [
-        tuple(point)
+        (point[0], round(point[1]))
         for some in marks
         for point, face in zip(some.get_offsets(), some.get_facecolors(), strict=True)
         if same_color(face, "white")
     ]
     assert empty == [(1000, 1)]
     assert "0.75" in ax.get_title()
+    assert any("not reached" in name for name in legend_of(ax.figure))
 
 
 def test_the_forest_has_a_panel_a_claim_and_a_line_a_task_with_interval_verdict_and_the_papers_number():
