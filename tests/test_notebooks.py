@@ -596,7 +596,7 @@ def test_parameters_are_typed_literals_with_a_comment_that_papermill_shows(path)
 @pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
 def test_code_cells_are_short_and_define_nothing_long(path):
     for source in sources(path):
-        most = 16 if source == parameters_cell(path) else 15  # a parameter a line
+        most = 20 if source == parameters_cell(path) else 15  # a parameter a line
         assert len(source.splitlines()) <= most
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

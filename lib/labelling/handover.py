@@ -15,14 +15,14 @@ from lib.data.escaping import in_cell
 from lib.data.rows import load_tokenizer
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError
-from lib.labelling import changes
+from lib.labelling import annotators, changes
 from lib.labelling.agreement import LIMITS
 from lib.labelling.state import Labelling, as_tokens
 from lib.labelling.tables import SURROGATES, as_text
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol
 
-OWN_COLUMNS = ("row", "label", "from", "at", "prediction", "probability", "bald")
+OWN_COLUMNS = ("row", "label", "from", "by", "at", "ambiguous", "prediction", "probability", "bald")
 NEEDED = ("torch", "safetensors", "tokenizers", "numpy")  # by score.py
 SCORE = Path(__file__).with_name("score.py")
 
@@ -33,9 +33,10 @@ SCORE = Path(__file__).with_name("score.py")
 def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
     """labelled.jsonl, with every text as it is, and labelled.csv, in which no text is a formula. → the paths
 
-    A row for each label: its number in the file, texts, label, where and when that was given, the file's other columns.
-    Answers about texts that are not in the file any more go to not-in-the-file.jsonl. Where there is no label at all,
-    files that were written before stay as they are.
+    A row for each label: its number in the file, texts, label, where, by whom and when that was given, a note, the
+    file's other columns. Answers about texts that are not in the file any more go to not-in-the-file.jsonl, rows that
+    others labelled otherwise to disagreements.csv. Where there is no label at all, files that were written before stay
+    as they are.
     """
     folder.mkdir(parents=True, exist_ok=True)
     elsewhere, lost = folder / "not-in-the-file.jsonl", changes.gone(labelling)
@@ -45,7 +46,16 @@ def write_labels(labelling: Labelling, folder: Path) -> list[Path]:
     written = [folder / "labelled.csv", folder / "labelled.jsonl"]
     if len(labelling.labelled) or not all(path.exists() for path in written):
         write_table(labelling, labelling.labelled, *written)
-    return written + [elsewhere] * bool(lost)
+    differing = [
+        {"with": name, **row}
+        for name, said in annotators.others(labelling).items()
+        for row in annotators.disagreements(annotators.in_common(labelling, said)).to_dict("records")
+    ]
+    apart = folder / "disagreements.csv"
+    apart.unlink(missing_ok=True)
+    if differing:
+        write_sheet(apart, list(differing[0]), differing)
+    return written + [elsewhere] * bool(lost) + [apart] * bool(differing)
 
 
 def write_scores(labelling: Labelling, folder: Path) -> list[Path]:
@@ -62,9 +72,13 @@ def write_scores(labelling: Labelling, folder: Path) -> list[Path]:
 
 
 def write_table(labelling: Labelling, numbers, sheet: Path, exact: Path, scores: list[dict] | None = None) -> None:
-    """These rows: number in the file, texts, label, where and when it was given, scores, the file's other columns."""
+    """These rows: number in the file, texts, label, where, by whom and when it was given, scores, the other columns.
+
+    ambiguous: the note about a row that one could label otherwise, "yes" without a note.
+    """
     rows, labels_N, lines = labelling.rows, labelling.labels_N, labelling.said.lines
-    ours = {labelling.row_of.get(key): line for key, line in lines.items() if line["label"] is not None}
+    answers = {labelling.row_of.get(key): line for key, line in lines.items()}
+    ours = {n: line for n, line in answers.items() if line["label"] is not None}
     columns = [f"{name} (text)" if name in OWN_COLUMNS else name for name in rows.columns]
     taken = {*OWN_COLUMNS, *columns}
     table = []
@@ -72,14 +86,22 @@ def write_table(labelling: Labelling, numbers, sheet: Path, exact: Path, scores:
         known = labels_N[n] != UNLABELLED
         source = ("labelling" if n in ours else "the file") if known else None
         row = {"row": rows.numbers[n], **dict(zip(columns, rows.texts[n], strict=True))}
-        row |= {"label": rows.labels[labels_N[n]] if known else None, "from": source, "at": ours.get(n, {}).get("at")}
+        row |= {"label": rows.labels[labels_N[n]] if known else None, "from": source}
+        row |= {"by": (labelling.annotator or None) if n in ours else None, "at": ours.get(n, {}).get("at")}
+        note = answers.get(n, {}).get("ambiguous")
+        row |= {"ambiguous": note if note is None else note or "yes"}
         row |= scores[n] if scores else {}
         row |= {f"{name} (file)" if name in taken else name: value for name, value in rows.others[n].items()}
         table.append(row)
     write_lines(exact, table)
-    with open(sheet, "w", encoding="utf-8", newline="") as file:
+    write_sheet(sheet, list(table[0] if table else ["row", *columns, *OWN_COLUMNS[1:6]]), table)
+
+
+def write_sheet(path: Path, header: list[str], table: list[dict]) -> None:
+    """A csv for a spreadsheet: no cell is a formula."""
+    with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        for row in (table[0] if table else ["row", *columns, "label", "from", "at"], *(row.values() for row in table)):
+        for row in (header, *(row.values() for row in table)):
             writer.writerow(in_cell(as_text(value)) for value in row)
 
 

@@ -65,8 +65,23 @@ function render({ model, el }) {
   const others = element("div", "labeller-others", root);
   const skip = command("s", "skip", () => answer({ skip: true }));
   const undo = command("u", "undo", () => send({ undo: true }));
+  const doubt = command("?", "ambiguous", () => {
+    mark(doubt.ariaPressed !== "true");
+    (note.hidden ? root : note).focus();
+  });
   const back = command("b", "back", () => send({ correct: null }));
   const last = element("span", "labeller-last", others);
+  const note = element("input", "labeller-doubt", root);
+  note.placeholder = "why it is ambiguous, if you like; then the class or skip";
+  note.setAttribute("aria-label", "Why this row is ambiguous");
+  note.onkeydown = (event) => {
+    if (event.key === "Enter" || event.key === "Escape") root.focus();
+  };
+  function mark(ambiguous, why = "") {
+    doubt.ariaPressed = `${ambiguous}`;
+    note.hidden = !ambiguous;
+    note.value = why;
+  }
   const earlier = element("select", "labeller-earlier", root);
   earlier.setAttribute("aria-label", "Correct an earlier answer");
   earlier.onchange = () => {
@@ -99,29 +114,33 @@ function render({ model, el }) {
   }
   function answer(content) {
     const { row } = model.get("shown");
-    if (row !== null) send({ row, ...content });
+    const noted = doubt.ariaPressed === "true" ? { ambiguous: note.value.trim() } : {};
+    if (row !== null) send({ row, ...content, ...noted });
   }
 
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target === earlier || event.target === find) return; // their own keys choose
+    if (event.target === earlier || event.target === find || event.target === note) return; // their own keys choose
     if (event.key === "/" && !find.hidden) {
       event.preventDefault();
       find.focus();
       return;
     }
-    const act = KEYS.includes(event.key) ? classes[KEYS.indexOf(event.key)] : { s: skip, u: undo, b: back }[event.key.toLowerCase()];
+    const act = KEYS.includes(event.key) ? classes[KEYS.indexOf(event.key)] : { s: skip, u: undo, b: back, "?": doubt }[event.key.toLowerCase()];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
     if (!event.repeat && !act.disabled) act.click(); // a key held down answers once
   });
 
+  let about = null; // the row that is shown: a mark is for it alone
   function update() {
     clearTimeout(waiting);
     waiting = 0;
     const shown = model.get("shown");
     const idle = !shown.busy;
+    if (shown.row !== about || shown.correcting) mark(shown.ambiguous !== null, shown.ambiguous ?? "");
+    about = shown.row;
     place.textContent = shown.place;
     total.textContent = shown.total;
     bar.value = shown.done;
@@ -135,6 +154,7 @@ function render({ model, el }) {
       button.disabled = !idle || shown.row === null;
     });
     skip.disabled = !idle || shown.row === null;
+    doubt.disabled = skip.disabled;
     undo.disabled = !idle || !shown.last;
     back.disabled = !idle;
     back.hidden = !shown.correcting;

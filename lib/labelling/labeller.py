@@ -36,6 +36,7 @@ class Labeller(anywidget.AnyWidget):
     def receive(self, answer: dict) -> None:
         """An answer from the page: {"row": 17, "label": "positive"}, {"row": 17, "skip": true} or {"undo": true}.
 
+        With "ambiguous", of a row that one could label otherwise: why, or "".
         {"correct": 17} shows an answered row again; {"correct": null} goes back to the rows without an answer.
         """
         try:
@@ -47,9 +48,9 @@ class Labeller(anywidget.AnyWidget):
                 self.labelling.undo()
             elif answer.get("row") is not None and answer["row"] == self.shown["row"]:
                 if answer.get("skip"):
-                    self.labelling.skip(answer["row"])
+                    self.labelling.skip(answer["row"], answer.get("ambiguous"))
                 else:
-                    self.labelling.label(answer["row"], answer["label"])
+                    self.labelling.label(answer["row"], answer["label"], answer.get("ambiguous"))
                 self.correcting = None
             self.go_on()
         except StudyError as error:
@@ -90,9 +91,12 @@ def describe(labelling: Labelling, stop_at: float, correcting: int | None = None
     size = len(said.batches[-1]["rows"]) if said.batches else 0
     row = pending[0] if pending else None
     skipped = sum(label is None for label in said.answers.values())
+    doubtful = sum("ambiguous" in line for line in said.lines.values())
     place = f"batch {len(said.batches)}, row {size - len(pending) + 1} of {size}" if pending else ""
+    before = {}  # what was answered about a row that is shown again
     if correcting is not None:
-        row, place = correcting, f"correcting an answer: {said.answers[rows.keys[correcting]] or 'skipped'}"
+        before = said.lines[rows.keys[correcting]]
+        row, place = correcting, f"correcting an answer: {before['label'] or 'skipped'}"
     return {
         "labels": list(rows.labels),
         "counts": list(labelling.counts.values()),
@@ -101,9 +105,11 @@ def describe(labelling: Labelling, stop_at: float, correcting: int | None = None
         "texts": [] if row is None else [lines(text) for text in rows.texts[row]],
         "place": place,
         "correcting": correcting is not None,
+        "ambiguous": before.get("ambiguous"),
         "earlier": earlier(labelling),
         "done": (size - len(pending)) / size if size else 0,
-        "total": f"{len(labelling.labelled)} labelled, {skipped} skipped, {len(labelling.pool)} left",
+        "total": f"{len(labelling.labelled)} labelled, {skipped} skipped, {len(labelling.pool)} left"
+        + f", {doubtful} ambiguous" * bool(doubtful),
         "last": last_answer(labelling),
         "agreement": say_agreement(labelling),
         "advice": say_stop(labelling, stop_at),

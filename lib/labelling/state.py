@@ -61,13 +61,22 @@ class Labelling:
     do.
     """
 
-    def __init__(self, rows: OwnRows, protocol: Protocol, folder: Path, at_random: int = 0, answers: str = ""):
+    def __init__(
+        self,
+        rows: OwnRows,
+        protocol: Protocol,
+        folder: Path,
+        at_random: int = 0,
+        answers: str = "",
+        annotator: str = "",
+    ):
         if not 0 <= at_random <= protocol.query:
             raise StudyError(f"at_random={at_random} is not allowed: give 0 to query={protocol.query}")
         # a mistake is said before any answer
         self.theta_0 = build_classifier(protocol, len(rows.labels)).to(device())
         self.tokenised = as_tokens(rows.texts, protocol)
         self.rows, self.protocol, self.folder, self.at_random = rows, protocol, Path(folder), at_random
+        self.annotator = annotator  # whose labels these are, "" if nobody asks
         self.journal = Journal(self.folder / "journal.jsonl", {"columns": list(rows.columns), "answers": answers})
         self.row_of = {key: n for n, key in enumerate(rows.keys)}
         if others := set(self.said.answers.values()) - {None, *rows.labels}:
@@ -120,20 +129,24 @@ class Labelling:
 
     # ---- answers
 
-    def label(self, row: int, name: str) -> None:
-        """Give a row that was asked about, or has a label, this label: it is on the disk when this returns."""
+    def label(self, row: int, name: str, ambiguous: str | None = None) -> None:
+        """Give a row that was asked about, or has a label, this label: it is on the disk when this returns.
+
+        ambiguous: why one could label it otherwise, "" without a reason; None if it is clear.
+        """
         if name not in self.rows.labels:
             raise StudyError(f"label {name!r} is not in the list: choose {one_of(map(repr, self.rows.labels))}")
-        self._answer(row, name)
+        self._answer(row, name, ambiguous)
 
-    def skip(self, row: int) -> None:
+    def skip(self, row: int, ambiguous: str | None = None) -> None:
         """Leave a row that was asked about without a label: it is not asked about again."""
-        self._answer(row, None)
+        self._answer(row, None, ambiguous)
 
-    def _answer(self, row: int, label: str | None) -> None:
+    def _answer(self, row: int, label: str | None, ambiguous: str | None = None) -> None:
         if row in self.pool or not 0 <= row < len(self.rows):
             raise StudyError(f"row {row} was not asked about: answer those that are pending, or correct an answer")
-        self.journal.append(**self.answer(row, label))
+        noted = {} if ambiguous is None else {"ambiguous": ambiguous}
+        self.journal.append(**self.answer(row, label), **noted)
 
     def answer(self, row: int, label: str | None) -> dict:
         """A line of the journal: so that it can be told which row it was about, whatever becomes of the file."""
@@ -153,24 +166,31 @@ class Labelling:
         """Whether there are labels enough to train on: `protocol.start`, and of two classes."""
         return len(self.labelled) >= self.protocol.start and sum(map(bool, self.counts.values())) > 1
 
+    @property
+    def by_chance(self) -> np.ndarray:
+        """The pool in the order in which rows are drawn at random: one for the whole file, the same for everyone."""
+        order = self.protocol.generator("random", 0).permutation(len(self.rows))
+        return order[np.isin(order, self.pool)]
+
     def next_batch(self) -> None:
         """Choose the rows to ask about next, if none is pending and any is left, and note them in the journal."""
         if self.pending or not len(self.pool):
             return
         number, pool, query = len(self.said.batches), self.pool, self.protocol.query
-        chance = self.protocol.generator("random", number)
+        by_chance = self.by_chance
         if not self.ready:
             wanted = self.protocol.start - len(self.labelled)
-            rows = chance.permutation(pool)[: wanted if wanted > 0 else query]
+            rows = by_chance[: wanted if wanted > 0 else query]
             self._ask(number, rows, ["random"] * len(rows), [None] * len(rows))
             return
         classifier = self.fit()
         with settled(self.protocol):
             features_NF = uncertainty.pool_features(classifier, self.tokenised, pool)
             predictions_N = uncertainty.predict_log_probs(classifier, features_NF).argmax(1).cpu().numpy()
-            drawn = np.sort(chance.permutation(len(pool))[: min(self.at_random, query)])
+            drawn = np.searchsorted(pool, np.sort(by_chance[: min(self.at_random, query)]))
             others = np.setdiff1d(np.arange(len(pool)), drawn)
             best = self._best(classifier, features_NF[others], others, min(query - len(drawn), len(others)), number)
+        chance = self.protocol.generator("random", number)
         order = chance.permutation([*drawn, *best])  # nothing tells a person which rows the model is unsure of
         names = np.array(self.rows.labels)[predictions_N]
         picked = ["random" if place in set(drawn) else self.protocol.strategy for place in order]

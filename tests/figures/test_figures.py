@@ -290,7 +290,8 @@ def test_a_level_has_the_marker_of_the_legend_in_a_panel_that_has_fewer_levels(b
         if list(line.get_xdata()) == [10, 30, 100]
     }
     legend = {(to_rgb(line.get_color()), line.get_marker()) for line in figure.legends[0].get_lines()}
-    assert shown <= legend and len(shown) == 2
+    assert shown <= legend
+    assert len(shown) == 2
 
 
 @pytest.fixture(params=[3, 1], ids=["three runs", "one run"])

@@ -770,14 +770,15 @@ def test_other_columns_of_the_file_follow_the_label_as_they_are(kind, tmp_path, 
     sheet, exact = handover.write_labels(session, tmp_path / "out")
     with open(sheet, encoding="utf-8", newline="") as file:
         header, first, *_ = csv.reader(file)
-    assert header == ["row", "text", "label", "from", "at", "id", "row (file)", "n", "column 6"]
+    assert header == ["row", "text", "label", "from", "by", "at", "ambiguous", "id", "row (file)", "n", "column 6"]
     beyond = "\ufffd" if kind == "jsonl" else ""
-    assert first == ["1", "awful film 0", "negative", "the file", "", f"{beyond}00", "'=1+1", "0", ""]
+    assert first == ["1", "awful film 0", "negative", "the file", "", "", "", f"{beyond}00", "'=1+1", "0", ""]
     last = json.loads(exact.read_text("utf-8").split("\n")[-2])
     others = {"id": "019", "row (file)": "=1+1", "n": "19", "column 6": ""}
     if kind == "jsonl":
         others |= {"id": "\ufffd019", "n": 19, "column 6": None}
-    assert last == {"row": 20, "text": "superb film 19", "label": "positive", "from": "the file", "at": None, **others}
+    ours = {"label": "positive", "from": "the file", "by": None, "at": None, "ambiguous": None}
+    assert last == {"row": 20, "text": "superb film 19", **ours, **others}
 
 
 def test_every_row_is_scored_labelled_or_not(begun, tmp_path):

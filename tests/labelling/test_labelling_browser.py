@@ -94,6 +94,18 @@ def test_ten_labels_given_with_keys_survive_a_killed_kernel(opened, jupyterlab):
     given[first] = "positive"
     assert answers(jupyterlab.root) == given
 
+    given[text_of(page)] = "negative"
+    page.keyboard.press("?")
+    page.keyboard.type("1 or 2?")  # what is typed there answers nothing
+    opened.screenshot("labelling-ambiguous")
+    assert opened.violations(".labeller") == []
+    page.keyboard.press("Enter")
+    page.keyboard.press(KEYS["negative"])
+    wait_for(page, f"{len(given)} labelled")
+    assert page.locator(".labeller-total").inner_text().endswith(", 1 ambiguous")
+    assert not page.locator(".labeller-doubt").is_visible()
+    assert '"ambiguous": "1 or 2?"' in (jupyterlab.root / "mine-labelled" / "journal.jsonl").read_text()
+
     while len(given) < 17:
         give("positive", page.get_by_role("button", name="positive").click)
     assert page.locator(".labeller-place").inner_text() == "batch 2, row 1 of 1", "it was trained, and asks for more"
