@@ -11,6 +11,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from lib.data.conversion import as_bert, check_kind
 from lib.fields import StudyError, one_of
 from lib.protocol import digest
 
@@ -131,9 +132,19 @@ def _look_into(folder: Path, config: str) -> str:
 
 @cache
 def checkpoint(encoder: str) -> Path:
+    """Folder of a checkpoint as a BERT, whatever it is `original`ly. Raises StudyError as that and `as_bert` do."""
+    folder = original(encoder)
+    kind = json.loads((folder / "config.json").read_text("utf-8"))["model_type"]
+    kept = CACHE / "converted" / _fingerprint(folder)[:16] if kind != "bert" else folder
+    return as_bert(folder, kind, kept, f"encoder={encoder!r}")
+
+
+@cache
+def original(encoder: str) -> Path:
     """Folder of a checkpoint: of a packaged encoder, as given, or fetched from the Hub as ID@REVISION.
 
-    Raises StudyError if it is not there, or is not a BERT in safetensors with a tokenizer and without code of its own.
+    Raises StudyError if it is not there, or not of BERT's kind, in safetensors, with a tokenizer and without code of
+    its own.
     """
     if encoder in ENCODERS:
         folder = _packaged(encoder)
@@ -159,8 +170,7 @@ def _check_checkpoint(folder: Path, given: str) -> None:
             raise StudyError(f"{given}: its {name} is not JSON ({error}): fetch the checkpoint again") from error
         if "auto_map" in config:
             raise StudyError(f"{given} brings its own code (auto_map in {name}): choose a BERT checkpoint without code")
-    if config.get("model_type") != "bert":
-        raise StudyError(f"{given} has model_type {config.get('model_type')!r}: choose a checkpoint of 'bert'")
+    check_kind(config.get("model_type"), given)
 
 
 def _packaged(encoder: str) -> Path:
@@ -195,7 +205,7 @@ def _from_hub(encoder: str) -> Path:
 
 def weights_fingerprint(encoder: str) -> str:
     """SHA-256 over the checkpoint's weights, configuration and tokenizer; of a packaged one without a look at them."""
-    return FINGERPRINTS.get(encoder) or _fingerprint(checkpoint(encoder))
+    return FINGERPRINTS.get(encoder) or _fingerprint(original(encoder))
 
 
 @cache

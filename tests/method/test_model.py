@@ -385,7 +385,7 @@ def is_pickled(folder: Path):
 
 
 def is_of_another_type(folder: Path):
-    changed_config(folder, model_type="distilbert")
+    changed_config(folder, model_type="albert")
 
 
 def is_of_an_unknown_type(folder: Path):
@@ -426,7 +426,7 @@ def has_no_tokenizer(folder: Path):
         (brings_code, "auto_map"),
         (brings_tokenizer_code, "auto_map"),
         (is_pickled, "safetensors"),
-        (is_of_another_type, "distilbert"),
+        (is_of_another_type, "albert"),
         (is_of_an_unknown_type, "no-such-type"),
         (has_no_config, "config.json"),
         (has_a_broken_config, "config.json"),
