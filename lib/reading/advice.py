@@ -39,6 +39,22 @@ def say_sides(differences: pd.DataFrame, verbs: dict[str, str]) -> str:
     return "; ".join(f"{verbs[side]} {listed(tasks)}" for side, tasks in found.items() if tasks)
 
 
+def say_answer(differences: pd.DataFrame, saved: pd.DataFrame, recalls: pd.DataFrame) -> str:
+    """Does asking the model pay, and how many labels does it save? Tasks on which nothing was learnt are said first.
+
+    recalls: as lib.reading.worth.recalls gives them; differences, saved: as `say_area` and `say_saved` take them.
+    """
+    blind = recalls[recalls["low"].fillna(recalls["mean"]) <= recalls["guess"]]
+    said = [
+        f"On {named(row['task'])} these runs have learnt nothing that can be told: with {row['labelled']} labels the "
+        f"mean recall of the classes is {row['mean']:.2f}, and a guess has {row['guess']:.2f}. Before it matters which "
+        "rows are labelled, it takes more labels, or labels that the texts can tell."
+        for row in blind.to_dict("records")
+    ]
+    saved = saved[~saved["task"].isin(blind["task"])]
+    return " ".join([*said, say_area(differences), *([say_saved(saved)] if len(saved) or not said else [])])
+
+
 def say_area(differences: pd.DataFrame) -> str:
     """Does asking the model pay? differences: of the area under the curve from random's, by task and strategy."""
     if not len(differences):

@@ -4,7 +4,7 @@ Rounds of runs in (lib.store.results.load), tables out; every comparison is with
 """
 
 import pandas as pd
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, recall_score
 
 from lib.reading.statistics import paired_difference, summary, t_interval
 
@@ -22,6 +22,27 @@ def with_macro_f1(rounds: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFram
     }
     found = [scores.get(place) for place in zip(rounds["run"], rounds["round"], strict=True)]
     return rounds.assign(macro_f1=pd.Series(found, rounds.index, float))
+
+
+def recalls(rounds: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
+    """Mean recall of the classes (balanced accuracy) in each task's last round, the best strategy's, and of a guess.
+
+    Columns task, labelled, mean, low (its 95 % t interval over seeds begins there), guess (1 / classes, whatever the
+    classes' shares: what labels that have nothing to do with the texts give).
+    """
+    last = rounds[rounds["labelled"] == rounds.groupby("task")["labelled"].transform("max")]
+    places = dict(zip(zip(last["run"], last["round"], strict=True), last["task"] + "/" + last["strategy"], strict=True))
+    rows = []
+    for place, some in validation.groupby(["run", "round"], sort=False):
+        if place in places:
+            recall = recall_score(some["label"], some["prediction"], average="macro", zero_division=0)
+            task, strategy = places[place].rsplit("/", 1)
+            rows.append({"task": task, "strategy": strategy, "recall": recall, "guess": 1 / some["label"].nunique()})
+    table = pd.DataFrame(rows, columns=["task", "strategy", "recall", "guess"])
+    best = summary(table, "recall", ["task", "strategy", "guess"], t_interval)
+    best = best.sort_values("low", ascending=False, na_position="last").groupby("task", sort=False).head(1)
+    sizes = last.groupby("task")["labelled"].max()
+    return best.assign(labelled=best["task"].map(sizes))[["task", "labelled", "mean", "low", "guess"]]
 
 
 def baseline_curves(rounds: pd.DataFrame) -> pd.DataFrame:

@@ -67,6 +67,24 @@ def test_labels_saved_say_both_numbers_and_whether_chance_alone_can_give_them():
     assert "390 labels instead of 450 on SST-2 (which chance alone can give)" in advice.say_saved(unsure)
 
 
+def test_where_nothing_was_learnt_this_is_said_in_place_of_a_comparison():
+    """As on a file with random labels."""
+    columns = ["task", "strategy", "labels", advice.RANDOMS, "saved", "low", "high", "runs", "reached"]
+    rows = [("sst2", "bald", 390, 650, 260, 149, 371, 5, "5 of 5"), ("own", "bald", 76, 142, 66, -90, 200, 5, "5 of 5")]
+    saved = pd.DataFrame(rows, columns=columns)
+    areas = differences(("sst2", 0.023, 0.008, 0.039), ("own", 0.006, -0.02, 0.03))
+    columns = ["task", "labelled", "mean", "low", "guess"]
+    recalls = pd.DataFrame([("sst2", 910, 0.82, 0.8, 0.5), ("own", 604, 0.51, 0.48, 0.5)], columns=columns)
+    said = advice.say_answer(areas, saved, recalls)
+    assert "On own these runs have learnt nothing that can be told: with 604 labels" in said
+    assert "is 0.51, and a guess has 0.50." in said
+    assert said.endswith(f"{advice.say_area(areas)} {advice.say_saved(saved.iloc[:1])}")
+    alone = advice.say_answer(areas.iloc[1:], saved.iloc[1:], recalls.iloc[1:])
+    assert "BALD needs" not in alone
+    both = recalls.assign(low=0.7)
+    assert advice.say_answer(areas, saved, both) == f"{advice.say_area(areas)} {advice.say_saved(saved)}"
+
+
 def test_a_size_that_no_run_reached_is_not_said_as_a_number_of_labels():
     columns = ["task", "strategy", "labels", advice.RANDOMS, "saved", "low", "high", "runs", "reached"]
     rows = [

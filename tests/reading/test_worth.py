@@ -1,5 +1,7 @@
 """Labels saved, fine-tuning against the baseline, macro-F1: tables compared with slow, obvious countings."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -95,3 +97,34 @@ def test_runs_without_a_baseline_have_no_line_and_no_row(columns):
     assert not len(worth.baseline_curves(rounds(**columns)))
     assert not len(worth.against_baseline(rounds(**columns), ["task", "labelled"]))
     assert not len(worth.baseline_curves(rounds(**columns).iloc[:0]))
+
+
+def guessed(right: float, seeds=3, classes=2) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rounds and validation rows of runs of which a share is right about every class, the last round alone."""
+    rng = np.random.default_rng(8)
+    told, validation = [], []
+    for seed, strategy in itertools.product(range(seeds), ("bald", "random")):
+        run = f"{strategy}{seed}"
+        told += [{"task": "own", "strategy": strategy, "run": run, "round": n, "labelled": (10, 20)[n]} for n in (0, 1)]
+        label = np.repeat(range(classes), [900] + [100] * (classes - 1))  # uneven
+        other = (label + rng.integers(1, classes, len(label))) % classes
+        prediction = np.where(rng.random(len(label)) < right, label, other)
+        validation += [pd.DataFrame({"run": run, "round": n, "label": label, "prediction": prediction}) for n in (0, 1)]
+    return pd.DataFrame(told), pd.concat(validation, ignore_index=True)
+
+
+@pytest.mark.parametrize(("right", "classes"), [(0.5, 2), (0.8, 2), (0.25, 4), (0.6, 4)])
+def test_recall_is_the_mean_over_classes_and_shows_whether_anything_was_learnt(right, classes):
+    told, validation = guessed(right, classes=classes)
+    [row] = worth.recalls(told, validation).to_dict("records")
+    assert (row["task"], row["labelled"], row["guess"]) == ("own", 20, 1 / classes)
+    means = {}
+    for strategy in ("bald", "random"):
+        runs = [validation[(validation["run"] == f"{strategy}{n}") & (validation["round"] == 1)] for n in range(3)]
+        slow = [
+            np.mean([np.mean(some.loc[some["label"] == c, "prediction"] == c) for c in range(classes)]) for some in runs
+        ]
+        half = stats.t.ppf(0.975, 2) * np.std(slow, ddof=1) / np.sqrt(3)
+        means[np.mean(slow) - half] = np.mean(slow)
+    assert (row["low"], row["mean"]) == pytest.approx(max(means.items()))
+    assert (row["low"] > row["guess"]) == (right > 1 / classes)
