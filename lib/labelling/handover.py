@@ -17,7 +17,8 @@ from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError
 from lib.labelling import annotators, changes
 from lib.labelling.agreement import LIMITS
-from lib.labelling.state import Labelling, as_tokens
+from lib.labelling.chooser import as_tokens
+from lib.labelling.state import Labelling
 from lib.labelling.tables import SURROGATES, as_text
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol

@@ -2,6 +2,7 @@
 
 {"journal": 1, "columns": [...], "labels": [...], "answers": ""}     what the labels mean
 {"batch": 0, "rows": [...], "picked": [...], "predicted": [...], …}  rows that were asked about
+{"batch": 1, …, "begun": true}                                      its rows at random; the whole batch follows later
 {"row": "5d41402abc4b2a76", "number": 3, "texts": [...], "label": "positive", "file": null, "at": …}
 {"corrected": [{"row": …, "instead_of": "5d41402abc4b2a76", …}, …]}  answers that follow a file that was corrected
 {"undo": true, "at": …}                                              takes back the last of these that still holds
@@ -83,7 +84,7 @@ class Journal:
         batches, told = [], []
         for line in self.lines[1:]:
             if "batch" in line:
-                batches.append(line)
+                batches[line["batch"] :] = [line]  # a batch that was begun is replaced by the whole
             elif "undo" in line:
                 told.pop()
             else:

@@ -4,6 +4,8 @@
 const KEYS = "1234567890acdefghijklmnopqrtvwxyz"; // letters beyond ten classes; s, u and b are commands
 const FEW = 9; // classes that are seen at a glance; more can be searched
 const PATIENCE = 3000; // milliseconds until a person is told that the kernel does not answer
+const OFTEN = 500; // milliseconds between two questions how far the model is
+const SILENT = "Waiting for the kernel. If it was restarted, run all cells.";
 
 function element(kind, className, parent, text = "") {
   const made = document.createElement(kind);
@@ -105,9 +107,9 @@ function render({ model, el }) {
 
   let waiting = 0; // for the kernel, which answers each message with a new state
   function send(content) {
-    if (waiting || model.get("shown").busy) return;
+    if (waiting) return;
     waiting = setTimeout(() => {
-      message.textContent = "Waiting for the kernel. If it was restarted, run all cells.";
+      message.textContent = SILENT;
     }, PATIENCE);
     model.send(content);
     root.focus();
@@ -133,45 +135,74 @@ function render({ model, el }) {
     if (!event.repeat && !act.disabled) act.click(); // a key held down answers once
   });
 
-  let about = null; // the row that is shown: a mark is for it alone
+  let heard = 0; // when the kernel last said how far the model is
+  const asking = setInterval(() => {
+    if (!model.get("shown").working) return;
+    if (Date.now() - heard > OFTEN + PATIENCE) message.textContent = SILENT;
+    model.send({ progress: true });
+  }, OFTEN);
+  function progressed() {
+    heard = Date.now();
+    if (model.get("shown").working) message.textContent = model.get("progress").said;
+  }
+
+  let before = {}; // what was shown: what stays the same is left alone, with what a person has typed or opened there
+  const other = (name) => JSON.stringify(before[name]) !== JSON.stringify(model.get("shown")[name]);
   function update() {
     clearTimeout(waiting);
     waiting = 0;
+    heard = Date.now();
     const shown = model.get("shown");
-    const idle = !shown.busy;
-    if (shown.row !== about || shown.correcting) mark(shown.ambiguous !== null, shown.ambiguous ?? "");
-    about = shown.row;
+    if (other("row") || other("correcting") || other("ambiguous")) mark(shown.ambiguous !== null, shown.ambiguous ?? "");
     place.textContent = shown.place;
     total.textContent = shown.total;
     bar.value = shown.done;
-    texts.replaceChildren();
-    shown.texts.forEach((text, number) => {
-      if (shown.texts.length > 1) element("div", "labeller-column", texts, shown.columns[number]);
-      element("div", "labeller-text", texts, text).dir = "auto";
-    });
+    if (other("row") || other("texts")) {
+      texts.replaceChildren();
+      shown.texts.forEach((text, number) => {
+        if (shown.texts.length > 1) element("div", "labeller-column", texts, shown.columns[number]);
+        element("div", "labeller-text", texts, text).dir = "auto";
+      });
+    }
     classes.forEach((button, number) => {
       button.count.textContent = shown.counts[number];
-      button.disabled = !idle || shown.row === null;
+      button.disabled = shown.row === null;
     });
-    skip.disabled = !idle || shown.row === null;
+    skip.disabled = shown.row === null;
     doubt.disabled = skip.disabled;
-    undo.disabled = !idle || !shown.last;
-    back.disabled = !idle;
+    undo.disabled = !shown.last;
     back.hidden = !shown.correcting;
-    earlier.replaceChildren(new Option("correct an earlier answer …", ""));
-    earlier.append(...shown.earlier.map(({ row, said }) => new Option(said, row)));
-    earlier.disabled = !idle;
-    earlier.hidden = !shown.earlier.length;
+    if (other("earlier") || shown.correcting) list(shown.earlier);
     last.textContent = shown.last && `last: ${shown.last}`;
-    message.textContent = shown.busy || (shown.row === null && !shown.error ? "All rows have an answer." : "");
-    message.classList.toggle("labeller-busy", !idle);
+    message.textContent = shown.working || (shown.row === null && !shown.error ? "All rows have an answer." : "");
+    message.classList.toggle("labeller-busy", Boolean(shown.working));
     error.textContent = shown.error;
     agreement.textContent = shown.agreement;
     advice.textContent = shown.advice;
+    before = shown;
+  }
+  function list(answers) {
+    earlier.replaceChildren(new Option("correct an earlier answer …", ""));
+    let group = null;
+    answers.forEach(({ row, batch, said }) => {
+      const name = batch ? `batch ${batch}` : "before";
+      if (group?.label !== name) {
+        group = document.createElement("optgroup");
+        group.label = name;
+        earlier.append(group);
+      }
+      group.append(new Option(said, row));
+    });
+    earlier.hidden = !answers.length;
   }
   model.on("change:shown", update);
+  model.on("change:progress", progressed);
   update();
-  return () => model.off("change:shown", update);
+  return () => {
+    clearInterval(asking);
+    model.off("change:shown", update);
+    model.off("change:progress", progressed);
+  };
 }
 
 export default { render };

@@ -18,13 +18,15 @@ EARLIER = 200  # answers that may be corrected in the page, the last ones; `Labe
 class Labeller(anywidget.AnyWidget):
     """Shows the pending rows of a Labelling one after the other; when all have an answer, trains and asks for more.
 
-    An answer names the row that it is about, so that a key pressed twice, or while the model is trained, answers
-    nothing else. It is on the disk before the next row is shown.
+    An answer names the row that it is about, so that a key pressed twice answers nothing else. It is on the disk
+    before the next row is shown. While the model is trained and chooses, rows drawn at random are asked; the page asks
+    twice a second how far it is.
     """
 
     _esm = HERE / "labeller.js"
     _css = HERE / "labeller.css"
     shown = traitlets.Dict().tag(sync=True)  # all that the page needs to know
+    progress = traitlets.Dict().tag(sync=True)  # of the model that is trained meanwhile
 
     def __init__(self, labelling: Labelling, stop_at: float):
         super().__init__()
@@ -38,9 +40,17 @@ class Labeller(anywidget.AnyWidget):
 
         With "ambiguous", of a row that one could label otherwise: why, or "".
         {"correct": 17} shows an answered row again; {"correct": null} goes back to the rows without an answer.
+        {"progress": true} asks how far the model is.
         """
         try:
-            if "correct" in answer:
+            if "progress" in answer:
+                if self.labelling.model.choosing:
+                    turn = self.progress.get("turn", 0) + 1  # a new value is sent even if nothing else has changed
+                    self.progress = {"said": f"{self.labelling.model.background}", "turn": turn}
+                    return
+                if not self.shown["working"]:  # an earlier message has taken what was chosen
+                    return
+            elif "correct" in answer:
                 answered = {one["row"] for one in earlier(self.labelling)}
                 self.correcting = answer["correct"] if answer["correct"] in answered else None
             elif answer.get("undo"):
@@ -59,23 +69,26 @@ class Labeller(anywidget.AnyWidget):
             self.show(error=f"{brief(error)}: answers so far are saved; run all cells to go on or see more")
 
     def go_on(self) -> None:
-        """Show the next row; before that, if no row is pending, train and choose the next batch."""
+        """Show the next row. Before that, if rows are due, choose them, or let the model begin or end to do so."""
         labelling = self.labelling
-        if not labelling.pending and len(labelling.pool):
-            self.show(busy=self.work())
-            labelling.next_batch()
+        if labelling.model.background and not labelling.model.choosing:
+            labelling.end_batch()
+        if labelling.due and not labelling.model.background:
+            if labelling.ready:
+                labelling.begin_batch()
+            else:
+                labelling.next_batch()
         self.show()
 
-    def work(self) -> str:
-        labelling = self.labelling
-        if not labelling.ready:
-            return "Drawing rows at random …"
-        return f"Training on {len(labelling.labelled)} labels, then scoring {len(labelling.pool)} rows …"
-
-    def show(self, busy: str = "", error: str = "") -> None:
+    def show(self, error: str = "") -> None:
         turn = self.shown.get("turn", 0) + 1  # a new value is sent even if nothing else has changed
         described = describe(self.labelling, self.stop_at, self.correcting)
-        self.shown = {**described, "busy": busy, "error": error, "turn": turn}
+        self.shown = {**described, "working": self.working(), "error": error, "turn": turn}
+
+    def working(self) -> str:
+        """How far the model is that chooses rows; "" if none does."""
+        background = self.labelling.model.background
+        return f"{background}" if background else ""
 
     def _repr_mimebundle_(self, **options):
         """The live widget and, for a page without a kernel, a table of what is asked next."""
@@ -88,11 +101,13 @@ class Labeller(anywidget.AnyWidget):
 def describe(labelling: Labelling, stop_at: float, correcting: int | None = None) -> dict:
     """All that the widget shows, as plain values. correcting: the row shown, if it has an answer already."""
     pending, said, rows = labelling.pending, labelling.said, labelling.rows
-    size = len(said.batches[-1]["rows"]) if said.batches else 0
     row = pending[0] if pending else None
+    last = len(said.batches) - 1  # the batch that is being labelled
+    size = size_of(labelling, last) if said.batches else 0
+    answered = len([n for n in labelling.asked(last) if n not in pending]) if size else 0
     skipped = sum(label is None for label in said.answers.values())
     doubtful = sum("ambiguous" in line for line in said.lines.values())
-    place = f"batch {len(said.batches)}, row {size - len(pending) + 1} of {size}" if pending else ""
+    place = place_of(labelling, row) if pending else ""
     before = {}  # what was answered about a row that is shown again
     if correcting is not None:
         before = said.lines[rows.keys[correcting]]
@@ -107,13 +122,28 @@ def describe(labelling: Labelling, stop_at: float, correcting: int | None = None
         "correcting": correcting is not None,
         "ambiguous": before.get("ambiguous"),
         "earlier": earlier(labelling),
-        "done": (size - len(pending)) / size if size else 0,
+        "done": answered / size if size else 0,
         "total": f"{len(labelling.labelled)} labelled, {skipped} skipped, {len(labelling.pool)} left"
         + f", {doubtful} ambiguous" * bool(doubtful),
         "last": last_answer(labelling),
         "agreement": say_agreement(labelling),
         "advice": say_stop(labelling, stop_at),
     }
+
+
+def size_of(labelling: Labelling, number: int) -> int:
+    """Rows of a batch, also of one whose other rows are still being chosen."""
+    batch = labelling.said.batches[number]
+    size = len(batch["rows"])
+    return min(labelling.protocol.query, size + len(labelling.pool)) if batch.get("begun") else size
+
+
+def place_of(labelling: Labelling, row: int) -> str:
+    """Where a row that was asked about stands: its batch, and its place there."""
+    key, batches = labelling.rows.keys[row], labelling.said.batches
+    number = max(n for n, batch in enumerate(batches) if key in batch["rows"])
+    place = batches[number]["rows"].index(key) + 1
+    return f"batch {number + 1}, row {place} of {size_of(labelling, number)}"
 
 
 def last_answer(labelling: Labelling) -> str:
@@ -128,10 +158,14 @@ def last_answer(labelling: Labelling) -> str:
 
 
 def earlier(labelling: Labelling) -> list[dict]:
-    """The last answers about rows of the file, newest first: row, said."""
-    answers = [(labelling.row_of.get(key), label) for key, label in labelling.said.answers.items()]
-    known = [(row, label) for row, label in answers if row is not None][-EARLIER:]
-    return [{"row": row, "said": say_answer(labelling, row, label)} for row, label in reversed(known)]
+    """The last answers about rows of the file, newest first: row, batch (0: it was not asked about), said."""
+    said = labelling.said
+    batch_of = {key: number for number, batch in enumerate(said.batches, 1) for key in batch["rows"]}
+    known = [(labelling.row_of[key], key, label) for key, label in said.answers.items() if key in labelling.row_of]
+    return [
+        {"row": row, "batch": batch_of.get(key, 0), "said": say_answer(labelling, row, label)}
+        for row, key, label in reversed(known[-EARLIER:])
+    ]
 
 
 def say_answer(labelling: Labelling, row: int, label: str | None) -> str:

@@ -1,7 +1,5 @@
-"""Labelling one's own rows by active learning: what is known, what is asked next, and what the model makes of it."""
+"""Labelling one's own rows by active learning: what is known, and what is asked next."""
 
-import copy
-import dataclasses
 import json
 import os
 from collections import Counter
@@ -10,41 +8,13 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
-from lib import scoring, uncertainty
-from lib.active_learning import device, settled
-from lib.data.rows import Rows, check_embedded, load_tokenizer, tokenise
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, one_of
+from lib.labelling.chooser import Chooser, Wanted
 from lib.labelling.journal import Journal, Said
 from lib.labelling.own_rows import OwnRows
-from lib.model import Classifier, build_classifier
+from lib.model import Classifier
 from lib.protocol import Protocol
-from lib.training import train
-
-
-def recipe(
-    rows: OwnRows, start: int, query: int, encoder: str = "", max_length: int = 128, strategy: str = "bald"
-) -> Protocol:
-    """How to train on one's own rows: the study's protocol. Raises StudyError for too few rows, or no such strategy."""
-    if len(rows) < start + query:
-        raise StudyError(
-            f"{rows.path} has {len(rows)} rows, fewer than start={start} and a batch of query={query}: "
-            "lower them, or add rows"
-        )
-    from dask.system import CPU_COUNT
-
-    named = {"strategy": strategy, **({"encoder": encoder} if encoder else {})}
-    threads = max(1, CPU_COUNT // 2)  # with a thread for each core, whatever else runs makes all of them wait
-    sizes = {"start": start, "query": query, "rounds": 1, "pool": len(rows), "max_length": max_length}
-    return Protocol(task="own rows", threads=threads, **sizes, **named)
-
-
-def as_tokens(texts: list[tuple[str, ...]], protocol: Protocol) -> Rows:
-    """Texts without labels, as the encoder reads them. Raises StudyError if it does not go together with them."""
-    rows = [(*those, UNLABELLED) for those in texts]
-    tokenised = tokenise(rows, load_tokenizer(protocol.encoder), protocol.max_length)
-    check_embedded(tokenised, protocol.encoder)
-    return tokenised
 
 
 def output_folder(path: Path, save: str, answers: str) -> Path:
@@ -57,8 +27,8 @@ class Labelling:
 
     The first `protocol.start` labels are of rows drawn at random. Then each batch has `at_random` rows drawn at
     random, which say without bias how often the model is right about unlabelled rows, and up to `protocol.query` in
-    all, the others by the protocol's strategy. Rows are numbers into `rows`. Raises StudyError as OwnRows and Journal
-    do.
+    all, the others by the protocol's strategy. Those at random may be asked while the others are chosen: see
+    `begin_batch`. Rows are numbers into `rows`. Raises StudyError as OwnRows and Journal do.
     """
 
     def __init__(
@@ -72,9 +42,7 @@ class Labelling:
     ):
         if not 0 <= at_random <= protocol.query:
             raise StudyError(f"at_random={at_random} is not allowed: give 0 to query={protocol.query}")
-        # a mistake is said before any answer
-        self.theta_0 = build_classifier(protocol, len(rows.labels)).to(device())
-        self.tokenised = as_tokens(rows.texts, protocol)
+        self.model = Chooser(rows, protocol)  # a mistake is said before any answer
         self.rows, self.protocol, self.folder, self.at_random = rows, protocol, Path(folder), at_random
         self.annotator = annotator  # whose labels these are, "" if nobody asks
         self.journal = Journal(self.folder / "journal.jsonl", {"columns": list(rows.columns), "answers": answers})
@@ -83,7 +51,6 @@ class Labelling:
             named = ", ".join(map(repr, sorted(others)))
             plural, it = ("labels", "them") if len(others) > 1 else ("label", "it")
             raise StudyError(f"{self.journal.path} holds the {plural} {named}: add {it} to labels, or choose save")
-        self.fitted = None  # labels_N and the classifier that was trained on them
 
     # ---- what is known
 
@@ -162,9 +129,31 @@ class Labelling:
     # ---- the next batch
 
     @property
+    def begun(self) -> list[int] | None:
+        """Of a batch whose other rows are still to be chosen, those that were drawn at random; None if none is."""
+        batches = self.said.batches
+        return self.asked(len(batches) - 1) if batches and batches[-1].get("begun") else None
+
+    @property
+    def due(self) -> bool:
+        """Whether rows are to be chosen: none is pending and there are some, or a batch was only begun."""
+        return self.begun is not None or (not self.pending and len(self.pool) > 0)
+
+    @property
+    def learnt_N(self) -> np.ndarray:
+        """The labels that the next model is trained on: not those of a batch whose other rows it still has to choose.
+
+        So what it predicts for these rows, too, was predicted before it saw their labels.
+        """
+        labels_N = self.labels_N
+        labels_N[self.begun or []] = UNLABELLED
+        return labels_N
+
+    @property
     def ready(self) -> bool:
-        """Whether there are labels enough to train on: `protocol.start`, and of two classes."""
-        return len(self.labelled) >= self.protocol.start and sum(map(bool, self.counts.values())) > 1
+        """Whether there are labels enough for a model to choose: `protocol.start`, and of two classes."""
+        known = self.learnt_N[self.learnt_N != UNLABELLED]
+        return len(known) >= self.protocol.start and len(set(known.tolist())) > 1
 
     @property
     def by_chance(self) -> np.ndarray:
@@ -173,66 +162,65 @@ class Labelling:
         return order[np.isin(order, self.pool)]
 
     def next_batch(self) -> None:
-        """Choose the rows to ask about next, if none is pending and any is left, and note them in the journal."""
-        if self.pending or not len(self.pool):
+        """Choose the rows to ask about next, if they are due, and note them in the journal."""
+        if not self.due:
             return
-        number, pool, query = len(self.said.batches), self.pool, self.protocol.query
-        by_chance = self.by_chance
-        if not self.ready:
-            wanted = self.protocol.start - len(self.labelled)
-            rows = by_chance[: wanted if wanted > 0 else query]
-            self._ask(number, rows, ["random"] * len(rows), [None] * len(rows))
+        if self.ready:
+            self.note(self.model.choose(self.wanted))
             return
-        classifier = self.fit()
-        with settled(self.protocol):
-            features_NF = uncertainty.pool_features(classifier, self.tokenised, pool)
-            predictions_N = uncertainty.predict_log_probs(classifier, features_NF).argmax(1).cpu().numpy()
-            drawn = np.searchsorted(pool, np.sort(by_chance[: min(self.at_random, query)]))
-            others = np.setdiff1d(np.arange(len(pool)), drawn)
-            best = self._best(classifier, features_NF[others], others, min(query - len(drawn), len(others)), number)
-        chance = self.protocol.generator("random", number)
-        order = chance.permutation([*drawn, *best])  # nothing tells a person which rows the model is unsure of
-        names = np.array(self.rows.labels)[predictions_N]
-        picked = ["random" if place in set(drawn) else self.protocol.strategy for place in order]
-        agreement = self._compare(number, dict(zip((self.rows.keys[n] for n in pool), names.tolist(), strict=True)))
-        self._ask(number, pool[order], picked, names[order].tolist(), kappa=agreement)
+        begun, known = self.begun or [], int((self.learnt_N != UNLABELLED).sum())
+        wanted = self.protocol.start - known if known < self.protocol.start else self.protocol.query
+        rows = [*begun, *self.by_chance[: max(0, wanted - len(begun))]]
+        self._ask(rows, ["random"] * len(rows), [None] * len(rows))
 
-    def _best(self, classifier, features_NF, places, query: int, number: int) -> np.ndarray:
-        """The `query` places that the strategy picks, by default those with the highest BALD."""
-        if not query:
-            return places[:0]
-        masks = scoring.round_masks(classifier, self.protocol, number)
-        protocol = dataclasses.replace(self.protocol, query=query)
-        return scoring.acquire(classifier, features_NF, masks, places, protocol, number)[0]
+    def begin_batch(self) -> None:
+        """Let a model choose the next batch in the background; ask about its rows drawn at random meanwhile."""
+        if self.begun is None and self.at_random:
+            drawn = self.wanted.drawn.tolist()
+            self._ask(drawn, ["random"] * len(drawn), [None] * len(drawn), begun=True)
+        self.model.start(self.wanted)
 
-    def _ask(self, number: int, rows, picked: list[str], predicted: list, **more) -> None:
-        keys = self.rows.keys
-        batch = {"batch": number, "labelled": len(self.labelled), "rows": [keys[n] for n in rows]}
-        self.journal.append(**batch, picked=picked, predicted=predicted, **more)
+    def end_batch(self) -> None:
+        """Ask about what the model has chosen, when it has. Raises what the choice raised."""
+        self.note(self.model.result())
+
+    @property
+    def wanted(self) -> Wanted:
+        """The batch that a model is to choose next."""
+        begun = self.begun
+        number = len(self.said.batches) - (begun is not None)
+        drawn = self.by_chance[: min(self.at_random, self.protocol.query)] if begun is None else begun
+        pool = np.union1d(self.pool, begun or []).astype(np.int64)
+        return Wanted(number, self.learnt_N, pool, np.array(drawn, np.int64))
+
+    def note(self, chosen: dict) -> None:
+        """Ask about what `choose` has chosen: first what was asked meanwhile, and the row that is being read."""
+        begun, pending, predictions = self.begun or [], self.pending, chosen["predictions"]
+        shown = [n for n in begun if n not in pending or n == pending[0]]
+        picked = dict(zip(chosen["rows"], chosen["picked"], strict=True))
+        rows = [*shown, *(n for n in picked if n not in shown)]
+        kappa = self._compare({self.rows.keys[n]: name for n, name in predictions.items()})
+        predicted = [predictions[n] for n in rows]
+        self._ask(rows, [picked[n] for n in rows], predicted, labelled=chosen["labelled"], kappa=kappa)
+
+    def _ask(self, rows, picked: list[str], predicted: list, **more) -> None:
+        number = len(self.said.batches) - (self.begun is not None)
+        batch = {"batch": number, "labelled": len(self.labelled), "rows": [self.rows.keys[n] for n in rows]}
+        self.journal.append(**{**batch, "picked": picked, "predicted": predicted, **more})
 
     def fit(self) -> Classifier:
-        """The classifier trained from θ_0 on all labels, the same for the same labels.
+        """The classifier trained from θ_0 on all labels. Raises StudyError if they are of one class."""
+        return self.model.fit(self.labels_N)
 
-        Raises StudyError if they are of one class.
-        """
-        if sum(map(bool, self.counts.values())) < 2:
-            raise StudyError(f"labels so far: {self.counts}: label rows of two classes or more before training")
-        if self.fitted is None or not np.array_equal(self.fitted[0], self.labels_N):
-            classifier, labels_N = copy.deepcopy(self.theta_0), self.labels_N
-            rows = dataclasses.replace(self.tokenised, labels_N=labels_N)
-            with settled(self.protocol):
-                train(classifier, rows, self.labelled, self.protocol, len(self.labelled))
-            self.fitted = labels_N, classifier
-        return self.fitted[1]
-
-    def _compare(self, number: int, predictions: dict[str, str]) -> float | None:
+    def _compare(self, predictions: dict[str, str]) -> float | None:
         """Cohen's κ with the last model, over the rows that both predicted unlabelled; None if there is none."""
-        path = self.folder / "predictions.json"
+        batches, path = self.said.batches, self.folder / "predictions.json"
+        number = len(batches) - (self.begun is not None)
         last = json.loads(path.read_text("utf-8")) if path.exists() else None
         scratch = path.with_suffix(".tmp")
         scratch.write_text(json.dumps({"batch": number, "predictions": predictions}), "utf-8")
         os.replace(scratch, path)
-        before = self.said.batches[-1]["predicted"] if number else [None]
+        before = batches[number - 1]["predicted"] if number else [None]
         if last is None or last["batch"] != number - 1 or None in before:  # no model chose the batch before
             return None
         both = [key for key in predictions if key in last["predictions"]]

@@ -12,7 +12,7 @@ SHARE = 0.05  # of the tokens: fewer unknown ones are not worth a note
 
 def say_unseen(labelling: Labelling) -> list[str]:
     """A sentence for each thing that a person should know before labelling."""
-    rows, protocol = labelling.tokenised, labelling.protocol
+    rows, protocol = labelling.model.tokenised, labelling.protocol
     tokenizer = load_tokenizer(protocol.encoder)
     special = [token for token in tokenizer.all_special_ids if token != tokenizer.unk_token_id]
     words = ~np.isin(rows.tokens_T, special)

@@ -8,6 +8,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from lib.labelling.journal import Journal
 from lib.labelling.labeller import Labeller
 from lib.labelling.own_rows import read_rows
 from lib.model import build_classifier
+from lib.training import train
 
 NOTEBOOK = runner.NOTEBOOKS / "07_label_your_own.ipynb"
 HOSTILE = [
@@ -67,6 +69,15 @@ def begun(tmp_path, tiny_encoder):
         return labelling.Labelling(rows, protocol, tmp_path / "out", at_random, answers)
 
     return build
+
+
+def chosen(widget: Labeller) -> Labeller:
+    """The widget, when the model that chooses in the background has chosen and the page has asked how far it is."""
+    if widget.labelling.model.background:
+        widget.labelling.model.background.wait()
+    widget.receive({"progress": True})
+    assert not widget.shown["working"]
+    return widget
 
 
 # ---- what is read
@@ -574,7 +585,7 @@ def test_enough_labels_of_the_file_are_trained_on_before_the_first_question(tmp_
     table = [{**row, "label": row["label"] if n < 20 else ""} for n, row in enumerate(invented(60))]
     rows = read_rows(write_csv(tmp_path / "mine.csv", table), "text", label_column="label")
     session = labelling.Labelling(rows, labelling.recipe(rows, 10, 20, tiny_encoder), tmp_path / "out", 5)
-    assert Labeller(session, 0.99).shown["place"] == "batch 1, row 1 of 20"
+    assert chosen(Labeller(session, 0.99)).shown["place"] == "batch 1, row 1 of 20"
     (batch,) = session.said.batches
     assert (batch["labelled"], batch["picked"].count("bald"), batch["picked"].count("random")) == (20, 15, 5)
     assert batch["kappa"] is None, "no model came before"
@@ -668,15 +679,117 @@ def test_the_widget_takes_answers_to_the_row_that_it_shows_and_no_others(begun):
     assert widget.shown["counts"] == [0, 1]
 
 
-def test_the_widget_trains_when_a_batch_is_complete(begun):
+@pytest.fixture
+def held(monkeypatch):
+    """A threading.Event without which no training ends."""
+    event = threading.Event()
+
+    def late(*arguments):
+        losses = train(*arguments)
+        assert event.wait(60)
+        return losses
+
+    monkeypatch.setattr("lib.labelling.chooser.train", late)
+    return event
+
+
+def test_the_widget_trains_when_a_batch_is_complete_and_asks_on_meanwhile(begun, held, tmp_path):
+    at_once = begun(answers="")
+    at_once.next_batch()
+    for row in at_once.pending:
+        at_once.label(row, at_once.rows.labels[row % 2])
+    held.set()
+    at_once.next_batch()
+    wanted = at_once.said.batches[1]
+    at_once.folder.rename(tmp_path / "at once")
+    held.clear()
+
     session = begun(answers="")
     widget = Labeller(session, 0.99)
-    seen = []
-    widget.observe(lambda change: seen.append(change["new"]["busy"]), "shown")
     for row in session.pending:
+        assert not widget.shown["working"]
         widget.receive({"row": row, "label": session.rows.labels[row % 2]})
-    assert [busy for busy in seen if busy] == ["Training on 6 labels, then scoring 34 rows …"]
+    assert widget.shown["working"].startswith("Training on 6 labels: step ")
     assert widget.shown["place"] == "batch 2, row 1 of 8"
+    meanwhile = session.pending
+    assert len(meanwhile) == 3
+    widget.receive({"progress": True})
+    assert widget.progress["said"].startswith("Training on 6 labels: step ")
+    first, second = meanwhile[0], meanwhile[1]
+    widget.receive({"row": first, "label": "negative"})
+    widget.receive({"undo": True})
+    assert widget.shown["row"] == first
+    widget.receive({"row": first, "label": "positive"})
+    assert (widget.shown["row"], widget.shown["place"]) == (second, "batch 2, row 2 of 8")
+    assert agreement.answers(session).empty, "what the model thinks of them is not known, nor shown"
+    widget.receive({"correct": first})
+    widget.receive({"row": first, "label": "negative"})
+    turn = widget.shown["turn"]
+    held.set()
+    chosen(widget)
+    widget.receive({"progress": True})
+    assert widget.shown["turn"] == turn + 1, "a question that comes late changes nothing"
+    assert (widget.shown["row"], widget.shown["place"]) == (second, "batch 2, row 2 of 8"), "it is being read"
+
+    (_, batch) = session.said.batches
+    assert (batch["labelled"], batch["picked"].count("random")) == (6, 3)
+    assert session.said.lines[batch["rows"][0]]["label"] == "negative"
+    for name in ("picked", "predicted"):  # chosen and predicted as if nobody had answered meanwhile
+        assert dict(zip(batch["rows"], batch[name], strict=True)) == dict(
+            zip(wanted["rows"], wanted[name], strict=True)
+        )
+    assert batch["rows"][2:] == [key for key in wanted["rows"] if key not in batch["rows"][:2]]
+
+
+def test_all_rows_at_random_may_be_answered_before_the_model_has_chosen(begun, held):
+    session = begun(answers="")
+    widget = Labeller(session, 0.99)
+    for row in [*session.pending]:
+        widget.receive({"row": row, "label": session.rows.labels[row % 2]})
+    for row in [*session.pending]:
+        widget.receive({"row": row, "skip": True})
+    assert (widget.shown["row"], widget.shown["place"]) == (None, "")
+    assert widget.shown["working"]
+    assert widget.shown["done"] == 3 / 8
+    held.set()
+    assert chosen(widget).shown["place"] == "batch 2, row 4 of 8"
+    assert session.said.batches[1]["picked"] == ["random"] * 3 + ["bald"] * 5
+
+
+def test_a_labelling_killed_while_the_model_chooses_goes_on(begun, held):
+    session = begun(answers="")
+    widget = Labeller(session, 0.99)
+    for row in [*session.pending]:
+        widget.receive({"row": row, "label": session.rows.labels[row % 2]})
+    row = widget.shown["row"]
+    widget.receive({"row": row, "label": "negative"})
+    held.set()
+    again = begun(answers="")  # as if the kernel had been killed there: what is chosen is noted by nobody
+    assert again.begun == session.begun
+    assert len(again.labelled) == 7
+    assert chosen(Labeller(again, 0.99)).shown["place"] == "batch 2, row 2 of 8"
+    assert again.said.batches[1]["labelled"] == 6, "what it predicts for the row was not learnt from its label"
+    with refused("changed by another notebook"):
+        session.end_batch()
+
+
+def test_a_batch_that_was_begun_is_drawn_at_random_if_there_are_no_two_classes_any_more(begun):
+    session = begun(answers="")
+    session.next_batch()
+    for row in session.pending:
+        session.label(row, "positive")
+    session.label(session.labelled[0], "negative")
+    session.begin_batch()
+    session.model.result()
+    session.label(session.asked(0)[0], "positive")
+    session.label(session.asked()[-1], "negative")
+    for row in session.asked(0):
+        session.label(row, "positive")
+    assert not session.ready, "the label of the batch that was begun does not count yet"
+    session.next_batch()
+    assert session.begun is None
+    assert session.said.batches[1]["picked"] == ["random"] * 8
+    assert len(session.pending) == 7
 
 
 def test_an_answer_that_cannot_be_saved_is_not_taken(begun):
@@ -698,13 +811,17 @@ def test_whatever_training_raises_is_shown_and_the_answers_stay(raised, begun, m
     session = begun(answers="")
     widget = Labeller(session, 0.99)
     with monkeypatch.context() as broken:
-        broken.setattr("lib.labelling.state.train", fail)
+        broken.setattr("lib.labelling.chooser.train", fail)
         for row in session.pending:
             widget.receive({"row": row, "label": session.rows.labels[row % 2]})
+        session.model.background.wait()
+        widget.receive({"progress": True})
     first_line = {"IndexError": "IndexError: index 9"}.get(type(raised).__name__, type(raised).__name__)
     assert widget.shown["error"].startswith(f"{first_line}: answers so far are saved; run all cells")
-    assert (widget.shown["busy"], widget.shown["total"]) == ("", "6 labelled, 0 skipped, 34 left")
-    assert Labeller(begun(answers=""), 0.99).shown["place"] == "batch 2, row 1 of 8", "the cell, run again"
+    assert (widget.shown["working"], widget.shown["total"]) == ("", "6 labelled, 0 skipped, 31 left")
+    widget.receive({"row": widget.shown["row"], "label": "positive"})
+    assert chosen(widget).shown["place"] == "batch 2, row 2 of 8", "the next answer tries again"
+    assert chosen(Labeller(begun(answers=""), 0.99)).shown["place"] == "batch 2, row 2 of 8", "the cell, run again"
 
 
 UNFIT = {
@@ -851,7 +968,7 @@ def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tin
         session = begun()
         changes_ = {"precision": "float32", "decoder": "linear" if kind == "linear" else "cnn"}
         session.protocol = dataclasses.replace(session.protocol, **changes_)
-        session.theta_0 = build_classifier(session.protocol, 2)
+        session.model.theta_0 = build_classifier(session.protocol, 2)
     session.answer_from_column(2)
     trained = handover.trained_on(session)
     handover.save_classifier(trained, tmp_path / "classifier", handover.model_card(session, "Rarely wrong."))
