@@ -311,7 +311,7 @@ QUESTIONS: dict[str, Callable[[Protocol], dict]] = {
     "PowerBALD": lambda usual: {"strategies": "powerbald"},
     "BALD, half at random": lambda usual: {"strategies": "half_bald"},
     "BALD after a random batch": lambda usual: {"start": usual.start + usual.query, "rounds": max(1, usual.rounds - 1)},
-    "BALD, a quarter of Q": lambda usual: {"query": usual.query // 4, "rounds": 4 * min(3, usual.rounds)},
+    "BALD, a quarter of Q": lambda usual: {"query": max(1, usual.query // 4), "rounds": 4 * min(3, usual.rounds)},
 }
 
 PROFILES = {

@@ -26,6 +26,7 @@ LABELS = ("label", "labels", "class", "category", "target", "gold", "sentiment",
 FEWEST = 60  # labelled rows: with fewer, a batch or the validation part is too small to show anything
 VALIDATION, MOST_VALIDATION = 5, 2000  # every fifth row, by hash, of each class; at most so many are evaluated
 SEEDS = 3
+FIRST = 3  # batches of notebook 06, with one seed: those after which it compares how strategies begin
 CAVEAT = "Your own data: what is true here need not be true of other data, and a few seeds leave wide intervals."
 
 
@@ -135,7 +136,9 @@ def sizes_of(rows: int) -> dict[str, int]:
     start, pool = 10, min(rows, 20_000)
     budget = min(900, (pool - start) // 2)
     rounds = 9 if budget >= 90 else 6
-    return {"start": start, "query": budget // rounds, "rounds": rounds, "pool": pool}
+    query = budget // rounds
+    query -= query % 4 if query >= 20 else 0  # so that notebook 06 can halve it twice
+    return {"start": start, "query": query, "rounds": rounds, "pool": pool}
 
 
 def name_of(path: Path) -> str:
@@ -162,7 +165,7 @@ def write(rows: OwnRows, train: list[tuple], validation: list[tuple], name: str,
         "layer_task": name,
         "sizes": sorted({sizes["start"], last // 4, last // 2, last, len(train)}),
         "common": usual,
-        "questions": {"tasks": [name], "runs": 1},
+        "questions": {"tasks": [name], "runs": 1, "rounds": FIRST},
         "caveats": [CAVEAT, *(PROFILES["minilm"].caveats if len(rows.columns) > 1 else ())],
     }
     write_json(folder / "profile.json", fields)

@@ -43,6 +43,17 @@ def as_tokens(texts: list[tuple[str, ...]], protocol: Protocol) -> Rows:
     return tokenised
 
 
+def balanced(labels_N: np.ndarray, balance: float) -> np.ndarray:
+    """The labelled rows, those of rarer classes repeated: each class's number, n of its rows, becomes n^(1−b) m^b.
+
+    balance: b; 0 repeats nothing, with 1 every class has the m rows of the most frequent one.
+    """
+    found = [np.flatnonzero(labels_N == c) for c in sorted(set(labels_N.tolist()) - {UNLABELLED})]
+    most = max(map(len, found), default=0)
+    grown = [np.resize(rows, round(len(rows) ** (1 - balance) * most**balance)) for rows in found]
+    return np.sort(np.concatenate(grown)) if grown else np.arange(0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Wanted:
     """A batch that is to be chosen, and what was known when the choice began. Rows are numbers into the file's."""
@@ -60,8 +71,10 @@ class Wanted:
 class Chooser:
     """Trains from θ_0 and chooses: at once, or in the background. Raises StudyError if encoder and rows do not fit."""
 
-    def __init__(self, rows: OwnRows, protocol: Protocol):
-        self.protocol, self.classes = protocol, rows.labels
+    def __init__(self, rows: OwnRows, protocol: Protocol, balance: float = 0.0):
+        if not 0 <= balance <= 1:
+            raise StudyError(f"balance={balance} is not allowed: give 0, rows as they are, to 1, classes count alike")
+        self.protocol, self.classes, self.balance = protocol, rows.labels, balance
         self.theta_0 = build_classifier(protocol, len(rows.labels)).to(device())
         self.tokenised = as_tokens(rows.texts, protocol)
         self.fitted = None  # labels_N and the classifier that was trained on them
@@ -84,7 +97,7 @@ class Chooser:
                 classifier = copy.deepcopy(self.theta_0)
                 rows = told(dataclasses.replace(self.tokenised, labels_N=labels_N), "training", tell)
                 with settled(self.protocol):
-                    train(classifier, rows, labelled, self.protocol, len(labelled))
+                    train(classifier, rows, balanced(labels_N, self.balance), self.protocol, len(labelled))
                 self.fitted = labels_N, classifier
             return self.fitted[1]
 
@@ -120,9 +133,9 @@ class Chooser:
     def start(self, wanted: Wanted) -> None:
         """Begin to choose in the background."""
         protocol, lengths_N = self.protocol, self.tokenised.lengths_N
-        tokens = {"training": protocol.epochs * lengths_N[wanted.labelled].sum()}
-        tokens["scoring"] = lengths_N[wanted.pool].sum()
-        steps = protocol.epochs * math.ceil(len(wanted.labelled) / protocol.batch_size)
+        trained = balanced(wanted.labels_N, self.balance)
+        tokens = {"training": protocol.epochs * lengths_N[trained].sum(), "scoring": lengths_N[wanted.pool].sum()}
+        steps = protocol.epochs * math.ceil(len(trained) / protocol.batch_size)
         work = Work(len(wanted.labelled), len(wanted.pool), steps, tokens)
         self.background = Background(lambda tell: self.choose(wanted, tell), work)
 

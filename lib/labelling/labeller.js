@@ -139,7 +139,11 @@ function render({ model, el }) {
   const asking = setInterval(() => {
     if (!model.get("shown").working) return;
     if (Date.now() - heard > OFTEN + PATIENCE) message.textContent = SILENT;
-    model.send({ progress: true });
+    try {
+      model.send({ progress: true });
+    } catch {
+      message.textContent = SILENT; // the kernel is gone
+    }
   }, OFTEN);
   function progressed() {
     heard = Date.now();

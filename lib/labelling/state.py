@@ -39,10 +39,11 @@ class Labelling:
         at_random: int = 0,
         answers: str = "",
         annotator: str = "",
+        balance: float = 0.0,
     ):
         if not 0 <= at_random <= protocol.query:
             raise StudyError(f"at_random={at_random} is not allowed: give 0 to query={protocol.query}")
-        self.model = Chooser(rows, protocol)  # a mistake is said before any answer
+        self.model = Chooser(rows, protocol, balance)  # a mistake is said before any answer
         self.rows, self.protocol, self.folder, self.at_random = rows, protocol, Path(folder), at_random
         self.annotator = annotator  # whose labels these are, "" if nobody asks
         self.journal = Journal(self.folder / "journal.jsonl", {"columns": list(rows.columns), "answers": answers})

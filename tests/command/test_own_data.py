@@ -13,7 +13,7 @@ from lib.command import own_data
 from lib.command.options import UsageError
 from lib.data.tasks import load_task, read_texts
 from lib.fields import StudyError
-from lib.protocol import profile
+from lib.protocol import QUESTIONS, profile
 from lib.store.results import Run
 from lib.sweeps import plans, sweep
 
@@ -166,8 +166,22 @@ def test_sizes_leave_half_of_the_pool_unlabelled(rows):
     sizes = own_data.sizes_of(rows)
     last = sizes["start"] + sizes["query"] * sizes["rounds"]
     assert sizes["query"] >= 1
+    assert sizes["query"] < 20 or not sizes["query"] % 4
     assert last - sizes["start"] <= (sizes["pool"] - sizes["start"]) / 2
     assert (last, sizes["pool"]) == (910, 20_000) or rows < 10**5
+
+
+@pytest.mark.parametrize("rows", [60, 100, 999])
+def test_the_open_questions_are_asked_in_short(rows, tmp_path, tiny_encoder):
+    table = own_data.labelled(write(tmp_path / "mine.csv", rows), ("text",), "kind")
+    made = own_data.write(table, own_data.in_order(table), own_data.in_order(table)[:9], "mine", tmp_path)
+    settings = profile(str(made)).open_questions(encoder=tiny_encoder)
+    assert list(settings) == list(QUESTIONS)
+    for name, protocols in settings.items():
+        (one,) = protocols
+        assert one.start + one.rounds * one.query <= one.pool == rows
+        assert one.query >= 1
+        assert one.rounds == {"BALD after a random batch": 2, "BALD, a quarter of Q": 12}.get(name, 3)
 
 
 def test_it_is_computed_and_known_by_its_rows_wherever_it_lies(dry, tmp_path, tiny_encoder):

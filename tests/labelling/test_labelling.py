@@ -25,6 +25,7 @@ from lib import labelling
 from lib.command import execution, status
 from lib.data.tasks import UNLABELLED
 from lib.labelling import agreement, changes, handover
+from lib.labelling.chooser import balanced
 from lib.labelling.journal import Journal
 from lib.labelling.labeller import Labeller
 from lib.labelling.own_rows import read_rows
@@ -62,11 +63,11 @@ def begun(tmp_path, tiny_encoder):
     """begun(**changes) → a Labelling of 40 rows, 6 labels to begin and batches of 8 with 3 random rows."""
     path = write_csv(tmp_path / "mine.csv", invented(40))
 
-    def build(at_random=3, answers="label", labels="negative,positive", **changes) -> labelling.Labelling:
+    def build(at_random=3, answers="label", labels="negative,positive", balance=0.0, **changes) -> labelling.Labelling:
         rows = read_rows(path, "text", labels=labels, answers=answers)
         protocol = labelling.recipe(rows, **{"start": 6, "query": 8, "encoder": tiny_encoder, **changes})
         protocol = dataclasses.replace(protocol, threads=1)
-        return labelling.Labelling(rows, protocol, tmp_path / "out", at_random, answers)
+        return labelling.Labelling(rows, protocol, tmp_path / "out", at_random, answers, balance=balance)
 
     return build
 
@@ -560,6 +561,30 @@ def test_what_the_model_thinks_is_not_shown_before_its_batch_is_complete(begun):
     random = table[table["picked"] == "random"]
     assert f"Of all {len(random)} rows drawn at random" in after
     assert agreement.percent(random["agreed"].mean()) in after
+
+
+def test_rows_of_rare_classes_are_repeated_as_far_as_balance_says(begun, monkeypatch):
+    labels_N = np.full(30, UNLABELLED)
+    labels_N[3:19], labels_N[20:24], labels_N[29] = 0, 1, 2
+    assert balanced(labels_N, 0).tolist() == np.flatnonzero(labels_N != UNLABELLED).tolist()
+    for balance, numbers in ((0.5, (16, 8, 4)), (1, (16, 16, 16))):
+        rows = balanced(labels_N, balance)
+        assert [int((labels_N[rows] == c).sum()) for c in range(3)] == list(numbers)
+        times = Counter(rows.tolist())
+        assert {times[n] for n in range(20, 24)} == {numbers[1] // 4}, "each row of a class as often as the others"
+    assert Counter(Counter(balanced(np.array([0] * 5 + [1] * 3), 1).tolist()).values()) == {1: 6, 2: 2}
+    assert not len(balanced(np.full(3, UNLABELLED), 1))
+
+    trained = []
+    monkeypatch.setattr("lib.labelling.chooser.train", lambda _, rows, labelled, *__: trained.append(labelled))
+    session = begun(answers="", balance=1)
+    session.next_batch()
+    for n, row in enumerate(session.pending):
+        session.label(row, "positive" if n else "negative")
+    session.fit()
+    assert Counter(session.labels_N[trained[0]].tolist()) == {0: 5, 1: 5}
+    with refused("balance=1.5", "give 0", "to 1"):
+        begun(balance=1.5)
 
 
 def test_labels_of_the_file_count_and_one_class_is_not_trained_on(tmp_path, tiny_encoder):

@@ -1,5 +1,7 @@
 """Notebook 07 as a person uses it: in JupyterLab, with keys and buttons, and with a kernel that dies."""
 
+import json
+import random
 import shutil
 
 import nbformat
@@ -16,13 +18,16 @@ KEYS = {"negative": "1", "positive": "2"}
 MANY = {f"class {n:02}": key for n, key in enumerate("1234567890acdefghijklmnopqrtvwxyz", 1)}
 
 
-@pytest.fixture(params=[list(KEYS)])
+HOSTILE_FILE = [{"text": text, "label": ""} for text in HOSTILE] + invented(11)
+
+
+@pytest.fixture(params=[{"labels": list(KEYS)}])
 def opened(request, jupyterlab, tiny_encoder):
-    """The notebook in JupyterLab, run from end to end: 17 rows of 18 to label before the first training."""
+    """The notebook in JupyterLab, run from end to end; by default 17 rows of 18 to label before the first training."""
     shutil.rmtree(jupyterlab.root / "mine-labelled", ignore_errors=True)  # of the test before
-    rows = [{"text": text, "label": ""} for text in HOSTILE] + invented(11)
-    values = {"path": str(write_csv(jupyterlab.root / "mine.csv", rows)), "labels": ",".join(request.param)}
-    values |= {"encoder": tiny_encoder, "start": 17, "query": 1, "at_random": 0}
+    given = {"rows": HOSTILE_FILE, "start": 17, "query": 1, "at_random": 0, **request.param}
+    values = {"path": str(write_csv(jupyterlab.root / "mine.csv", given.pop("rows"))), "encoder": tiny_encoder}
+    values |= given | {"labels": ",".join(given["labels"])}
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     cell.source += "\n" + "\n".join(f"{name} = {value!r}" for name, value in values.items())
@@ -116,7 +121,7 @@ def test_ten_labels_given_with_keys_survive_a_killed_kernel(opened, jupyterlab):
     assert opened.errors == []
 
 
-@pytest.mark.parametrize("opened", [[*MANY, "class 34", "class 35"]], indirect=True, ids=["35 classes"])
+@pytest.mark.parametrize("opened", [{"labels": [*MANY, "class 34", "class 35"]}], indirect=True, ids=["35 classes"])
 def test_many_classes_have_letters_and_are_found_by_typing(opened, jupyterlab):
     page, given = opened.page, {}
     page.locator(".labeller-texts").click()  # in the middle there are buttons
@@ -137,4 +142,45 @@ def test_many_classes_have_letters_and_are_found_by_typing(opened, jupyterlab):
     opened.screenshot("labelling-many")
     assert opened.violations(".labeller") == []
     assert answers(jupyterlab.root, [*MANY, "class 34", "class 35"]) == given
+    assert opened.errors == []
+
+
+MANY_ROWS = {"labels": list(KEYS), "rows": invented(330), "start": 10, "query": 20, "at_random": 5}
+
+
+@pytest.mark.slow  # minutes: each of ten kernels imports torch and runs the notebook
+@pytest.mark.parametrize("opened", [MANY_ROWS], indirect=True, ids=["330 rows"])
+def test_three_hundred_labels_survive_ten_kills_at_random_and_the_model_keeps_silent(opened, jupyterlab):
+    page, given, rng = opened.page, {}, random.Random(0)
+    folder = jupyterlab.root / "mine-labelled"
+    kills = sorted(rng.sample(range(5, 295), 10))
+    page.locator(".labeller").click()
+    heard, lost = {}, 0
+    while len(given) < 300:
+        page.wait_for_function("() => document.querySelector('.labeller-text')")
+        text, place = text_of(page), page.locator(".labeller-place").inner_text()
+        notes = page.locator(".labeller-note").first.inner_text()
+        batch = place.partition(",")[0]
+        assert heard.setdefault(batch, notes) == notes, "what is said of the model changes within a batch"
+        label = ("negative", "positive")["superb" in text]
+        page.keyboard.press(KEYS[label])
+        if kills and len(given) >= kills[0]:
+            kills.pop(0)
+            opened.kill_kernel()  # perhaps before the answer was received
+            opened.run_all()
+            lost += text not in answers(jupyterlab.root)
+            page.locator(".labeller").click()
+            page.wait_for_function("() => document.querySelector('.labeller-text')")
+            assert {text: label for text, label in answers(jupyterlab.root).items() if text in given} == given
+            given = answers(jupyterlab.root)
+        else:
+            page.wait_for_function("text => document.querySelector('.labeller-text')?.textContent !== text", arg=text)
+            given[text] = label
+    assert lost <= 10
+    assert answers(jupyterlab.root) == given
+    assert {text: ("negative", "positive")["superb" in text] for text in given} == given
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    asked = [row for line in lines if "batch" in line and not line.get("begun") for row in line["rows"]]
+    assert len(asked) == len(set(asked)), "no row was asked twice"
+    assert [line["batch"] for line in lines if "batch" in line and not line.get("begun")] == list(range(16))
     assert opened.errors == []
