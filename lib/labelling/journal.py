@@ -45,6 +45,7 @@ class Journal:
         self.path = path
         first = {"journal": FORMAT, **about}
         self.lines = read_lines(path)
+        self.known = None  # what they say in the end, once somebody has asked
         if self.lines and self.lines[0] != first:
             differing = [name for name in first if self.lines[0].get(name) != first[name]]
             name = (differing or ["journal"])[0]
@@ -78,9 +79,15 @@ class Journal:
             ) from error
         self.size += len(data)
         self.lines.append(line)
+        self.known = None
 
     def said(self) -> Said:
-        """What holds after all lines."""
+        """What holds after all lines. It is asked dozens of times an answer, and read once."""
+        if self.known is None:
+            self.known = self._read()
+        return self.known
+
+    def _read(self) -> Said:
         batches, told = [], []
         for line in self.lines[1:]:
             if "batch" in line:

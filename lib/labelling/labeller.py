@@ -46,7 +46,7 @@ class Labeller(anywidget.AnyWidget):
             if "progress" in answer:
                 if self.labelling.model.choosing:
                     turn = self.progress.get("turn", 0) + 1  # a new value is sent even if nothing else has changed
-                    self.progress = {"said": f"{self.labelling.model.background}", "turn": turn}
+                    self.progress = {"said": self.working(), "turn": turn}
                     return
                 if not self.shown["working"]:  # an earlier message has taken what was chosen
                     return

@@ -136,6 +136,11 @@ class Labelling:
         return self.asked(len(batches) - 1) if batches and batches[-1].get("begun") else None
 
     @property
+    def number(self) -> int:
+        """Of the batch that is to be chosen next, or was begun."""
+        return len(self.said.batches) - (self.begun is not None)
+
+    @property
     def due(self) -> bool:
         """Whether rows are to be chosen: none is pending and there are some, or a batch was only begun."""
         return self.begun is not None or (not self.pending and len(self.pool) > 0)
@@ -189,10 +194,9 @@ class Labelling:
     def wanted(self) -> Wanted:
         """The batch that a model is to choose next."""
         begun = self.begun
-        number = len(self.said.batches) - (begun is not None)
         drawn = self.by_chance[: min(self.at_random, self.protocol.query)] if begun is None else begun
         pool = np.union1d(self.pool, begun or []).astype(np.int64)
-        return Wanted(number, self.learnt_N, pool, np.array(drawn, np.int64))
+        return Wanted(self.number, self.learnt_N, pool, np.array(drawn, np.int64))
 
     def note(self, chosen: dict) -> None:
         """Ask about what `choose` has chosen: first what was asked meanwhile, and the row that is being read."""
@@ -205,8 +209,7 @@ class Labelling:
         self._ask(rows, [picked[n] for n in rows], predicted, labelled=chosen["labelled"], kappa=kappa)
 
     def _ask(self, rows, picked: list[str], predicted: list, **more) -> None:
-        number = len(self.said.batches) - (self.begun is not None)
-        batch = {"batch": number, "labelled": len(self.labelled), "rows": [self.rows.keys[n] for n in rows]}
+        batch = {"batch": self.number, "labelled": len(self.labelled), "rows": [self.rows.keys[n] for n in rows]}
         self.journal.append(**{**batch, "picked": picked, "predicted": predicted, **more})
 
     def fit(self) -> Classifier:
@@ -215,13 +218,12 @@ class Labelling:
 
     def _compare(self, predictions: dict[str, str]) -> float | None:
         """Cohen's κ with the last model, over the rows that both predicted unlabelled; None if there is none."""
-        batches, path = self.said.batches, self.folder / "predictions.json"
-        number = len(batches) - (self.begun is not None)
+        number, path = self.number, self.folder / "predictions.json"
         last = json.loads(path.read_text("utf-8")) if path.exists() else None
         scratch = path.with_suffix(".tmp")
         scratch.write_text(json.dumps({"batch": number, "predictions": predictions}), "utf-8")
         os.replace(scratch, path)
-        before = batches[number - 1]["predicted"] if number else [None]
+        before = self.said.batches[number - 1]["predicted"] if number else [None]
         if last is None or last["batch"] != number - 1 or None in before:  # no model chose the batch before
             return None
         both = [key for key in predictions if key in last["predictions"]]
