@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.ticker import MaxNLocator
 
 from lib.figures.looks import (
     BLUE,
@@ -20,6 +21,7 @@ from lib.figures.looks import (
     panels,
     shared_legend,
 )
+from lib.reading import statistics
 
 
 @of_rows
@@ -87,24 +89,37 @@ RULES |= {"confidence": (GREEN, "-.")}
 
 
 @of_rows
-def settings(table: pd.DataFrame, minus: str, of: str = "setting", xlabel: str = "difference"):
-    """Paired differences of each setting from `minus`, one panel a task: points with their 95 % intervals.
+def settings(pairs: pd.DataFrame, minus: str, of: str = "setting", xlabel: str = "difference"):
+    """Paired differences of each setting from `minus`, one panel a task: a bar a seed, the mean and its t interval.
 
-    table: as lib.reading.statistics.paired_difference returns it. Open markers: one run, which has no interval.
+    pairs: as lib.reading.statistics.within_pairs returns them. The axis is as wide as the seeds need: with two of them
+    an interval is many times wider, and is cut off at the edge. Open markers: one run, which has no interval.
     """
+    table = statistics.summary(pairs, "difference", ["task", of], statistics.t_interval)
     figure, axes = panels(table["task"].nunique(), width=5, height=0.4 * table[of].nunique() + 1.4)
     for ax, (task, some) in zip(axes, table.groupby("task", sort=False), strict=True):
-        places = np.arange(len(some))
+        places = pd.Series(np.arange(len(some)), index=some[of])
         alone = some[["low", "high"]].isna().any(axis=1).to_numpy()
+        known = some[~alone]
         ax.axvline(0, color="0.3", linewidth=1)
-        if not alone.all():
-            known = some[~alone]
-            ax.errorbar(known["mean"], places[~alone], xerr=bars(known), fmt="o", capsize=4, color=BLUE)
+        if len(known):
+            ax.errorbar(known["mean"], places[known[of]], xerr=bars(known), fmt="o", capsize=4, color=BLUE)
         ax.plot(some["mean"][alone], places[alone], "o", color=BLUE, fillstyle="none", markeredgewidth=1.5)
-        note = "\n(open: one run, no interval)" if alone.any() else ""
-        ax.set(title=label(task), xlabel=f"{xlabel} − {label(minus)}'s{note}")
+        seeds = pairs[(pairs["task"] == task) & pairs[of].isin(known[of])]
+        ax.plot(seeds["difference"], places[seeds[of]], "|", color="0.25", markersize=11, zorder=3, label="seeds")
+        drawn = np.append(pairs.loc[pairs["task"] == task, "difference"], 0)
+        edge = max(0.35 * np.ptp(drawn), 1e-3)
+        left, right = drawn.min() - edge, drawn.max() + edge
+        notes = {
+            "bars: seeds": len(known) > 0,
+            "open: one run, no interval": alone.any(),
+            "intervals that meet the edge go on": ((known["low"] < left) | (known["high"] > right)).any(),
+        }
+        told = "".join(f"\n({note})" for note, holds in notes.items() if holds)
+        ax.set(title=label(task), xlabel=f"{xlabel} − {label(minus)}'s{told}", xlim=(left, right))
         ax.set_yticks(places, [label(name) for name in some[of]])
-        ax.margins(y=0.15)
+        ax.set_ylim(len(some) - 0.4, -0.6)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     return figure
 
 

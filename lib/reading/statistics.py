@@ -113,12 +113,16 @@ def paired_difference(
     Returns a row for each group of `by` and each other level of `of`: by + of, runs, mean, low, high, width. No row
     if there is nothing to compare, as where runs failed or are not published (see `comparable`).
     """
+    return summary(within_pairs(table, value, of, minus, by, pair), "difference", [*by, of], t_interval)
+
+
+def within_pairs(table: pd.DataFrame, value: str, of: str, minus, by: list[str], pair: str = "seed") -> pd.DataFrame:
+    """What `paired_difference` takes the mean of, a row a seed: columns by + pair, of, difference."""
     if minus not in set(table[of]):
-        return summary(table.iloc[:0], value, [*by, of])
+        return pd.DataFrame(columns=[*by, pair, of, "difference"])
     levels = wide(table, [*by, pair], of, value, sort=False)
     differences = levels.drop(columns=minus).sub(levels[minus], axis=0)
-    long = differences.melt(ignore_index=False, value_name="difference").reset_index().dropna()
-    return summary(long, "difference", [*by, of], t_interval)
+    return differences.melt(ignore_index=False, value_name="difference").reset_index().dropna()
 
 
 def comparable(protocols: list[Protocol], of: str, minus) -> list[Protocol]:

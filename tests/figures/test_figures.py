@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import same_color, to_rgb
 from nbconvert.filters import markdown2html
 from PIL import Image
+from scipy import stats
 
 from lib import figures
 from lib.figures.layers import _light
@@ -439,28 +440,51 @@ def test_overlap_has_five_groups_where_most_rows_have_the_same_overlap():
     assert ax.lines[0].get_ydata() == pytest.approx(pool["bald"].to_numpy().reshape(5, 4).mean(1))
 
 
-def test_settings_are_points_with_their_intervals():
+def pairs(settings, differences, task="mnli"):
+    rows = [
+        {"task": task, "setting": name, "seed": seed, "difference": value}
+        for name, values in zip(settings, differences, strict=True)
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_settings_are_points_with_their_seeds_and_intervals():
     names = ["random", "warm restart", "entropy"]
-    table = pd.DataFrame({"task": ["mnli"] * 3 + ["sst2"] * 3, "setting": names * 2, "mean": np.linspace(-0.2, 0.3, 6)})
-    table = table.assign(low=table["mean"] - 0.1, high=table["mean"] + 0.2)
-    figure = figures.settings(table, "BALD")
-    for ax, task in zip(figure.axes, ("mnli", "sst2"), strict=True):
-        some = table[table["task"] == task]
+    spread = np.array([-0.02, 0.0, 0.01, 0.03])
+    tables = [pairs(names, [mean + spread for mean in (-0.2, 0.0, 0.1)], task) for task in ("mnli", "sst2")]
+    figure = figures.settings(pd.concat(tables), "BALD")
+    for ax, table in zip(figure.axes, tables, strict=True):
         line, _, (bars,) = ax.containers[0].lines
-        assert list(line.get_xdata()) == some["mean"].tolist()
+        by_setting = table.groupby("setting", sort=False)["difference"]
+        assert line.get_xdata() == pytest.approx(by_setting.mean().to_numpy())
         ends = np.array([segment[:, 0] for segment in bars.get_segments()])
-        assert ends == pytest.approx(some[["low", "high"]].to_numpy())
+        error = by_setting.sem()
+        expected = np.stack(stats.t.interval(0.95, 3, by_setting.mean(), error), axis=1)
+        assert ends == pytest.approx(expected)
+        (seeds,) = [line for line in ax.lines if line.get_label() == "seeds"]
+        assert seeds.get_xdata() == pytest.approx(table["difference"].to_numpy())
+        assert seeds.get_ydata().tolist() == [place for place in range(3) for _ in spread]
         assert [text.get_text() for text in ax.get_yticklabels()] == names
+        assert ax.yaxis_inverted(), "the first setting is not on top"
+        assert "go on" not in ax.get_xlabel()
 
 
 def test_settings_of_one_run_are_open_points_without_bars():
-    table = pd.DataFrame({"task": "mnli", "setting": ["random", "entropy"], "mean": [0.1, 0.2], "low": np.nan})
-    (ax,) = figures.settings(table.assign(high=np.nan), "BALD").axes
+    (ax,) = figures.settings(pairs(["random", "entropy"], [[0.1], [0.2]]), "BALD").axes
     assert not ax.containers
     (points,) = [line for line in ax.lines if line.get_marker() == "o"]
     assert points.get_xydata().tolist() == [[0.1, 0], [0.2, 1]]
     assert points.get_fillstyle() == "none"
+    assert "bars: seeds" not in ax.get_xlabel()
     assert "one run, no interval" in ax.get_xlabel()
+
+
+def test_an_interval_of_two_seeds_does_not_set_the_scale_of_the_settings():
+    (ax,) = figures.settings(pairs(["random", "entropy"], [[0.0, 0.1], [0.04, 0.05]]), "BALD").axes
+    low, high = ax.get_xlim()
+    assert -0.05 < low < 0 < 0.1 < high < 0.15, "Student's t of two seeds, ±0.6, sets the scale"
+    assert "intervals that meet the edge go on" in ax.get_xlabel()
 
 
 def test_shared_picks_are_means_over_runs():
