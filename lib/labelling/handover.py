@@ -14,7 +14,7 @@ from lib.active_learning import device, settled
 from lib.data.escaping import in_cell
 from lib.data.rows import load_tokenizer
 from lib.data.tasks import UNLABELLED
-from lib.fields import StudyError
+from lib.fields import StudyError, named
 from lib.labelling import annotators, changes
 from lib.labelling.agreement import LIMITS
 from lib.labelling.chooser import as_tokens
@@ -122,11 +122,13 @@ class Trained:
     protocol: Protocol
     columns: tuple[str, ...]  # of the texts that it was trained on: one, or two for pairs
     labels: tuple[str, ...]
+    balance: float = 0.0  # how much rare classes counted in training: see `balanced`
 
 
 def trained_on(labelling: Labelling) -> Trained:
     """The classifier, trained on all labels."""
-    return Trained(labelling.fit(), labelling.protocol, labelling.rows.columns, labelling.rows.labels)
+    rows, model = labelling.rows, labelling.model
+    return Trained(labelling.fit(), labelling.protocol, rows.columns, rows.labels, model.balance)
 
 
 def save_classifier(trained: Trained, folder: Path, card: str = "") -> None:
@@ -141,7 +143,8 @@ def save_classifier(trained: Trained, folder: Path, card: str = "") -> None:
     trained.classifier.encoder.bert.save_pretrained(scratch / "encoder")
     load_tokenizer(trained.protocol.encoder).save_pretrained(scratch / "encoder")
     save_file(trained.classifier.decoder.state_dict(), scratch / "decoder.safetensors")
-    about = {"labels": trained.labels, "columns": trained.columns, "protocol": asdict(trained.protocol)}
+    about = {"labels": trained.labels, "columns": trained.columns, "balance": trained.balance}
+    about |= {"protocol": asdict(trained.protocol)}
     (scratch / "classifier.json").write_text(json.dumps(about, indent=1) + "\n", "utf-8")
     shutil.copy(SCORE, scratch / "score.py")
     (scratch / "requirements.txt").write_text("".join(f"{name}>={version(name).split('+')[0]}\n" for name in NEEDED))
@@ -155,16 +158,23 @@ def model_card(labelling: Labelling, found: str) -> str:
     """README.md of the classifier, as the Hub shows it. found: what the rows drawn at random say of it."""
     rows, protocol = labelling.rows, labelling.protocol
     counts = "\n".join(f"| {name} | {number} |" for name, number in labelling.counts.items())
+    chosen = "drawn at random"
+    if protocol.strategy != "random":
+        chosen = f"some drawn at random, the others picked by active learning ({named(protocol.strategy)})"
+    decoder = protocol.decoder.replace("cnn", "CNN")
+    repeated = "each label counts once"
+    if labelling.model.balance:
+        repeated = f"labels of rare classes count more often (balance={labelling.model.balance:g})"
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification
-tags: [active-learning, bald]
+tags: [active-learning, {protocol.strategy}]
 ---
 
 # A classifier of {" and ".join(rows.columns)}: {", ".join(rows.labels)}
 
-Trained on {len(labelling.labelled)} of {len(rows)} rows of {rows.path.name}, chosen by active learning (BALD) and at
-random. Encoder: {protocol.encoder}, fine-tuned; above it a {protocol.decoder.upper()} decoder.
+Trained on {len(labelling.labelled)} of {len(rows)} rows of {rows.path.name}, {chosen}; {repeated}.
+Encoder: {protocol.encoder}, fine-tuned; above it a {decoder} decoder.
 
 | class | labels |
 | --- | --- |
@@ -198,7 +208,8 @@ def load_classifier(folder) -> Trained:
     protocol = Protocol(**{**about["protocol"], "encoder": str(folder / "encoder")})
     classifier = build_classifier(protocol, len(about["labels"]))
     classifier.decoder.load_state_dict(load_file(folder / "decoder.safetensors"))
-    return Trained(classifier.to(device()), protocol, tuple(about["columns"]), tuple(about["labels"]))
+    columns, labels = tuple(about["columns"]), tuple(about["labels"])
+    return Trained(classifier.to(device()), protocol, columns, labels, about.get("balance", 0.0))
 
 
 def score(trained: Trained, rows) -> pd.DataFrame:

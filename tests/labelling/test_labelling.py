@@ -975,6 +975,29 @@ def test_the_classifier_of_the_files_says_what_the_trained_one_says(begun, tmp_p
         handover.load_classifier(tmp_path / "classifier")
 
 
+@pytest.mark.parametrize(
+    ("strategy", "balance", "told"),
+    [
+        (
+            "powerbald",
+            0.5,
+            "picked by active learning (PowerBALD); labels of rare classes count more often (balance=0.5)",
+        ),
+        ("random", 0.0, "drawn at random; each label counts once"),
+    ],
+)
+def test_the_classifier_and_its_card_say_how_rows_were_chosen_and_counted(strategy, balance, told, begun, tmp_path):
+    session = begun(strategy=strategy)
+    session.model.balance = balance
+    session.answer_from_column(2)
+    card = handover.model_card(session, "Rarely wrong.")
+    assert told in card
+    assert f"tags: [active-learning, {strategy}]" in card
+    handover.save_classifier(handover.trained_on(session), tmp_path / "classifier", card)
+    assert json.loads((tmp_path / "classifier" / "classifier.json").read_text())["balance"] == balance
+    assert handover.load_classifier(tmp_path / "classifier").balance == balance
+
+
 def pairs(tmp_path, tiny_encoder) -> labelling.Labelling:
     more = [{**row, "more": f"the {n} end"} for n, row in enumerate(invented(40))]
     rows = read_rows(
@@ -1018,6 +1041,8 @@ def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tin
     assert f"give a csv with the columns {', '.join(trained.columns)}" in refused_.stderr
     card = (tmp_path / "classifier" / "README.md").read_text("utf-8")
     assert "Rarely wrong." in card
+    assert "the others picked by active learning (BALD)" in card
+    assert f"above it a {'linear' if kind == 'linear' else 'CNN'} decoder" in card
     assert all(f"| {name} | {number} |" in card for name, number in session.counts.items())
     needed = (tmp_path / "classifier" / "requirements.txt").read_text().splitlines()
     assert [line.split(">=")[0] for line in needed] == ["torch", "safetensors", "tokenizers", "numpy"]
