@@ -45,7 +45,7 @@ class Controls:
         low, high = float(scores.min()), max(float(scores.max()), float(scores.min()) + 1e-9)
         given = self.given() if self.limits else Filters()
         self.limits = low, high
-        with self.range.hold_trait_notifications():
+        with self.range.hold_sync(), self.range.hold_trait_notifications():  # one message: no page sees half of it
             self.range.min, self.range.max, self.range.step = low, high, (high - low) / 400
             self.range.value = float(np.clip(given.low, low, high)), float(np.clip(given.high, low, high))
 

@@ -271,6 +271,15 @@ def test_the_score_range_keeps_what_lies_in_it_and_its_ends_keep_all(explorer, b
     assert len(explorer.selection) == 45
 
 
+def test_another_round_sets_the_range_in_one_message(explorer, monkeypatch):
+    """With one for each end, a page clips the handles between them, and a handle then is not where the kernel says."""
+    sent = []
+    monkeypatch.setattr(type(explorer.controls.range), "send_state", lambda _, key=None: sent.append({*key}))
+    explorer.controls.round.value = 0
+    (message,) = sent
+    assert message == {"min", "max", "step", "value"}
+
+
 def test_a_click_on_a_column_sorts_by_it(explorer, bald):
     explorer.grid.sort = ["entropy", True]
     assert rows_shown(explorer) == bald.table(1).sort_values("entropy", ascending=False)["row"][:7].tolist()
