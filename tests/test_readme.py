@@ -1,6 +1,7 @@
 """What README and the pages below it point to is there, and README's numbers are those of the published study."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -26,6 +27,17 @@ def test_what_it_links_to_is_there(link):
 @pytest.mark.parametrize("file", sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb")))
 def test_every_notebook_is_one_click_away(file):
     assert f"](notebooks/{file})" in README
+
+
+def test_badges_are_true():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    least = project["requires-python"].removeprefix(">=")
+    said = {"license": project["license"], "python": f"{least} or newer"}
+    for name, value in said.items():
+        badge = (ROOT / "docs" / "badges" / f"{name}.svg").read_text("utf-8")
+        assert re.findall(r"<text [^>]*>([^<]*)</text>", badge) == [name, value]
+        assert f"{value}](docs/badges/{name}.svg)" in README
+    assert "Apache License" in (ROOT / "LICENSE").read_text("utf-8")
 
 
 def test_every_page_of_docs_is_one_click_away():
