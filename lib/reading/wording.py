@@ -9,6 +9,7 @@ from lib.fields import named
 
 NOTHING = "The runs that this needs are not there."
 HARDLY = 0.05  # so little above chance is nothing learnt
+MOST = 4  # differences of single runs that a sentence lists; of more, it gives the ends
 SINGLE = "in a single run and so with unknown certainty"
 
 
@@ -56,8 +57,11 @@ def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) ->
     levels = differences[of].map(lambda level: _level(of, level))
     table, opening = differences.assign(level=levels), f"Compared with {_level(of, minus)}, {quantity}"
     if table["low"].isna().all():
-        said = [f"{number(row['mean'])} with {row['level']} on {named(row['task'])}" for _, row in table.iterrows()]
-        return f"{opening} differs, {SINGLE}, by {listed(said)}."
+        many, by_mean = len(table) > MOST, table.sort_values("mean", kind="stable")
+        shown = by_mean.iloc[[0, -1]] if many else table
+        said = [f"{number(row['mean'])} with {row['level']} on {named(row['task'])}" for _, row in shown.iterrows()]
+        by = f"in {len(table)} comparisons by {' to '.join(said)}" if many else f"by {listed(said)}"
+        return f"{opening} differs, {SINGLE}, {by}."
     clear = table[is_clear(table)]
     if not len(clear):
         return f"{opening} does not clearly differ: {_all_intervals(len(table))} zero."

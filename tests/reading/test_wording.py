@@ -79,6 +79,15 @@ def test_a_single_run_is_neither_higher_nor_lower(table):
     assert NUMBERS.findall(sentence) == [value for row in table.to_dict("records") for value in written(row)]
 
 
+@given(differences({"setting": [*"abcdef"]}, single=True))
+def test_many_single_runs_are_told_by_their_ends(table):
+    sentence = wording.say_differences(table, "setting", "the accuracy", "random")
+    assert f"{SINGLE}, in {len(table)} comparisons by" in sentence
+    ends = [min(table.to_dict("records"), key=lambda row: row["mean"])]
+    ends.append(max(table.to_dict("records"), key=lambda row: row["mean"]))
+    assert NUMBERS.findall(sentence) == [value for row in ends for value in written(row)]
+
+
 def in_points(row: dict) -> dict:
     return {name: 100 * row[name] for name in ("mean", "low", "high")}
 
