@@ -29,12 +29,12 @@ SIZES = (50, 110, 210)
 HELD_OUT, RARE = 1000, 0.05
 
 
-def rows_of(name: str, rows, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the rows to label, in a random order, and of those to evaluate on."""
-    order = np.random.default_rng(seed).permutation(len(rows))
+def rows_of(name: str, labels_N, seed: int, count: int = 2 * max(SIZES)) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of `count` or more rows to label, in a random order, and of those to evaluate on."""
+    order = np.random.default_rng(seed).permutation(len(labels_N))
     if name == "sst2":
-        positive, negative = (order[rows.labels_N[order] == c] for c in (1, 0))
-        size = HELD_OUT + 2 * max(SIZES)
+        positive, negative = (order[labels_N[order] == c] for c in (1, 0))
+        size = HELD_OUT + count
         some = [*positive[: round(RARE * size)], *negative[: size - round(RARE * size)]]
         order = np.random.default_rng(seed).permutation(some)
     return order[HELD_OUT:], order[:HELD_OUT]
@@ -48,7 +48,7 @@ def main(given) -> None:
             protocol = Protocol(task=name, hub=given.hub, seed=seed, threads=1, precision="float32")
             task = load_task(name, given.hub, protocol.encoder, protocol.max_length)
             theta_0 = build_classifier(protocol, task.num_labels)
-            to_label, held_out = rows_of(name, task.train, seed)
+            to_label, held_out = rows_of(name, task.train.labels_N, seed)
             for size in SIZES:
                 labels_N = np.full(len(task.train), UNLABELLED)
                 labels_N[to_label[:size]] = task.train.labels_N[to_label[:size]]

@@ -55,7 +55,8 @@ def prepared(command: Command, store: Path = STORE) -> Command:
         profile = write(rows, train, validation, name_of(path), store / "data")
     except StudyError as error:
         raise UsageError(error) from error
-    for line in told(rows, columns, label, train, validation, notes, profile):
+    asked = {name: value for _, values in command.jobs for name, value in values.items() if value}
+    for line in told(rows, columns, label, train, validation, notes, profile, asked):
         print(line, flush=True)
     jobs = [(notebook, values | {"profile": str(profile)}) for notebook, values in command.jobs]
     return dataclasses.replace(command, profile=str(profile), jobs=jobs)
@@ -173,15 +174,17 @@ def write(rows: OwnRows, train: list[tuple], validation: list[tuple], name: str,
     return folder / "profile.json"
 
 
-def told(rows: OwnRows, columns, label: str, train, validation, notes: list[str], profile: Path) -> Iterator[str]:
-    """What was made of the file, before anything is computed."""
+def told(
+    rows: OwnRows, columns, label: str, train, validation, notes: list[str], profile: Path, asked: dict
+) -> Iterator[str]:
+    """What was made of the file, before anything is computed. asked: parameters of the notebooks that were given."""
     sizes = sizes_of(len(train))
     classes = listed([*map(repr, rows.labels)], 8)
     text = " and ".join(map(repr, columns))
     yield f"{rows.path.name}: text in {text}, labels in {label!r}: {len(rows.labels)} classes ({classes})"
     yield from (*rows.notes, *notes)
-    last = sizes["start"] + sizes["query"] * sizes["rounds"]
+    start, query, rounds = sizes["start"], asked.get("query", sizes["query"]), sizes["rounds"]
     yield (
-        f"{len(train):,} rows to train on, {len(validation):,} to validate; from {sizes['start']} labels, "
-        f"{sizes['rounds']} batches of {sizes['query']}, to {last}; {SEEDS} seeds (profile: {profile})"
+        f"{len(train):,} rows to train on, {len(validation):,} to validate; from {start} labels, {rounds} batches of "
+        f"{query}, to {start + query * rounds}; {asked.get('runs', SEEDS)} seeds (profile: {profile})"
     )

@@ -48,6 +48,13 @@ def made(tmp_path: Path, name: str = "mine"):
     return profile(str(tmp_path / "results" / "data" / name / "profile.json"))
 
 
+def test_what_is_said_of_the_runs_is_what_was_asked_for(dry, tmp_path):
+    write(tmp_path / "mine.csv")
+    _, lines = dry("--data", "mine.csv", "-p", "query", "5", "-p", "runs", "2")
+    assert "from 10 labels, 6 batches of 5, to 40; 2 seeds" in lines[1]
+    assert sum(line.startswith("  missing mine-") for line in lines) == 4
+
+
 def test_columns_are_found_and_said_and_the_runs_follow_from_the_rows(dry, tmp_path):
     write(tmp_path / "mine.csv")
     code, lines = dry("--data", "mine.csv")
