@@ -40,6 +40,14 @@ def rows_of(name: str, labels_N, seed: int, count: int = 2 * max(SIZES)) -> tupl
     return order[HELD_OUT:], order[:HELD_OUT]
 
 
+def measured(truth_N: np.ndarray, predicted_N: np.ndarray, classes: int) -> dict:
+    """Accuracy, macro-F1, and the recall of the class that has the fewest of these rows."""
+    recalls = recall_score(truth_N, predicted_N, average=None, labels=range(classes), zero_division=0)
+    found = {"accuracy": accuracy_score(truth_N, predicted_N)}
+    found |= {"macro_f1": f1_score(truth_N, predicted_N, average="macro", labels=range(classes), zero_division=0)}
+    return found | {"recall_of_rarest": recalls[np.bincount(truth_N, minlength=classes).argmin()]}
+
+
 def main(given) -> None:
     table = pd.read_csv(FILE).to_dict("records") if FILE.exists() else []
     known = {(row["task"], row["seed"], row["labelled"], row["balance"]) for row in table}
@@ -62,13 +70,7 @@ def main(given) -> None:
                     predicted = uncertainty.predict_log_probs(classifier, features_NF).argmax(1).numpy()
                     truth = task.train.labels_N[held_out]
                     told = {"task": name, "seed": seed, "labelled": size, "balance": balance, "trained": len(numbers)}
-                    told |= {"accuracy": accuracy_score(truth, predicted)}
-                    told |= {"macro_f1": f1_score(truth, predicted, average="macro", zero_division=0)}
-                    rarest = np.bincount(truth, minlength=task.num_labels).argmin()
-                    recalls = recall_score(
-                        truth, predicted, average=None, labels=range(task.num_labels), zero_division=0
-                    )
-                    table.append(told | {"recall_of_rarest": recalls[rarest]})
+                    table.append(told | measured(truth, predicted, task.num_labels))
                     pd.DataFrame(table).to_csv(FILE, index=False, float_format="%.4f")
 
 

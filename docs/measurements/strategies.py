@@ -15,8 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from balance import rows_of
-from sklearn.metrics import accuracy_score, f1_score, recall_score
+from balance import measured, rows_of
 
 from lib import labelling, uncertainty
 from lib.active_learning import settled
@@ -39,11 +38,7 @@ def evaluated(session: labelling.Labelling, texts: list[tuple[str, ...]], truth:
         with settled(session.protocol):
             features_NF = uncertainty.pool_features(classifier, tokenised, range(len(texts)))
         predicted = uncertainty.predict_log_probs(classifier, features_NF).argmax(1).numpy()
-    classes = range(len(session.rows.labels))
-    recalls = recall_score(truth, predicted, average=None, labels=classes, zero_division=0)
-    found = {"accuracy": accuracy_score(truth, predicted)}
-    found |= {"macro_f1": f1_score(truth, predicted, average="macro", labels=classes, zero_division=0)}
-    return found | {"recall_of_rarest": recalls[np.bincount(truth, minlength=len(classes)).argmin()]}
+    return measured(truth, predicted, len(session.rows.labels))
 
 
 def main(given) -> None:
@@ -54,17 +49,15 @@ def main(given) -> None:
             task = read_texts(name, given.hub)
             labels_N = np.array([label for *_, label in task.train])
             to_label, held_out = rows_of(name, labels_N, seed, POOL)
-            texts, classes = (
-                [task.train[number][:-1] for number in held_out],
-                ",".join(map(str, range(len(task.labels)))),
-            )
+            texts = [task.train[number][:-1] for number in held_out]
+            classes = ",".join(map(str, range(len(task.labels))))
             for strategy in STRATEGIES:
                 if (name, seed, strategy) in known:
                     continue
                 with tempfile.TemporaryDirectory() as folder:
                     path = Path(folder, "rows.csv")
-                    rows = [task.train[number] for number in to_label[:POOL]]
-                    pd.DataFrame(rows, columns=["text", "label"]).to_csv(path, index=False)
+                    some = [task.train[number] for number in to_label[:POOL]]
+                    pd.DataFrame(some, columns=["text", "label"]).to_csv(path, index=False)
                     rows = read_rows(path, "text", labels=classes, answers="label")
                     protocol = labelling.recipe(rows, START, QUERY, strategy=strategy)
                     protocol = dataclasses.replace(protocol, seed=seed, threads=1, precision="float32")

@@ -987,8 +987,7 @@ def test_the_classifier_of_the_files_says_what_the_trained_one_says(begun, tmp_p
     ],
 )
 def test_the_classifier_and_its_card_say_how_rows_were_chosen_and_counted(strategy, balance, told, begun, tmp_path):
-    session = begun(strategy=strategy)
-    session.model.balance = balance
+    session = begun(strategy=strategy, balance=balance)
     session.answer_from_column(2)
     card = handover.model_card(session, "Rarely wrong.")
     assert told in card
