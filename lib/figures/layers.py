@@ -88,12 +88,12 @@ def _count(module) -> str:
 def parameter_change(layers: pd.DataFrame):
     """Mean absolute difference of each layer on a logarithmic scale, a panel a strategy (Figure 4).
 
-    layers: columns strategy, number, layer, part, mean, variance, a row for each run and layer. Points: mean over runs;
-    whiskers: one standard deviation of the changes of single weights, the root of their variance. The red line stands
-    between encoder and decoder. Frozen layers, which have no place on this scale, are marked "0"; embeddings and batch
-    norm, which have no number, are left out.
+    layers: columns task (one), strategy, number, layer, part, mean, variance, a row for each run and layer. Points:
+    mean over runs; whiskers: one standard deviation of the changes of single weights, the root of their variance. The
+    red line stands between encoder and decoder. Frozen layers, which have no place on this scale, are marked "0";
+    embeddings and batch norm, which have no number, are left out.
     """
-    shown = layers.dropna(subset="number")
+    task, shown = label(layers["task"].iloc[0]), layers.dropna(subset="number")
     layers_of = shown.groupby(["strategy", "layer", "number", "part"], sort=False)
     table = layers_of[["mean", "variance"]].mean().reset_index()
     figure, axes = panels(table["strategy"].nunique(), width=5, sharey=True)
@@ -107,7 +107,7 @@ def parameter_change(layers: pd.DataFrame):
         for number in frozen["number"]:
             ax.text(number, floor * 1.2, "0", ha="center")
         ax.axvline((some["part"] == "encoder").sum() - 0.5, color="red", linewidth=1.5)
-        ax.set(title=label(strategy), xlabel="layer", yscale="log", ylim=(floor, None))
+        ax.set(title=f"{task}, {label(strategy)}", xlabel="layer", yscale="log", ylim=(floor, None))
         ax.set_xticks(some["number"], [_short_name(layer) for layer in some["layer"]])
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))  # more than one label, however little layers differ
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:.0e}"))
@@ -118,9 +118,10 @@ def parameter_change(layers: pd.DataFrame):
 
 @of_rows
 def layer_differences(table: pd.DataFrame):
-    """Paired difference of |Δθ| of each layer, in percent of random's: columns layer, number, part, mean, low, high.
+    """Paired difference of |Δθ| of each layer, in percent of random's, with its interval.
 
-    Encoder and decoder have a panel and a scale each: the decoder's intervals would hide the encoder's.
+    table: columns task (one), layer, number, part, mean, low, high. Encoder and decoder have a panel and a scale each:
+    the decoder's intervals would hide the encoder's.
     """
     table = table.dropna(subset="number")
     parts = list(table.groupby("part", sort=False))
@@ -129,7 +130,7 @@ def layer_differences(table: pd.DataFrame):
     for ax, (part, some) in zip(axes, parts, strict=True):
         ax.axhline(0, color="0.3", linewidth=1)
         ax.errorbar(some["number"], some["mean"], yerr=bars(some), fmt="o", capsize=4, color=BLUE)
-        ax.set(title=part, xlabel="layer")
+        ax.set(title=f"{label(some['task'].iloc[0])}, {part}", xlabel="layer")
         ax.set_xticks(some["number"], [_short_name(layer) for layer in some["layer"]])
         ax.margins(x=0.1)
     axes[0].set_ylabel("BALD − random, %")

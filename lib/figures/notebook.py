@@ -28,6 +28,7 @@ HEADINGS = {
     "half_width": "half of the interval",
     "paper": "the paper's",
     "paper_half_width": "its half of the interval",
+    "paper_frozen": "the paper's F",
     "width": "width of the interval",
     "rho": "ρ",
     "near_duplicates": "near duplicates",
@@ -71,13 +72,14 @@ def markdown(table: pd.DataFrame, digits: int = 3, best: dict[str, str] | None =
     """A Markdown table: rounded numbers, names written out, nothing for what is missing.
 
     Numbers that `digits` decimals would round away have two significant digits; counts that are whole have no decimals.
-    best: column → "max" or "min"; the best value of each task is set in bold. Text of data sets is escaped. Columns
-    have their HEADINGS; numbers are set to the right.
+    best: column → "max" or "min"; the best value of each task that has several is set in bold. Text of data sets is
+    escaped. Columns have their HEADINGS; numbers are set to the right.
     """
     decimals = {column: 0 if _whole(table[column]) else digits for column in table}
     written = pd.DataFrame({column: [_cell(value, decimals[column]) for value in table[column]] for column in table})
     for column, how in (best or {}).items():
-        winners = table[column] == table.groupby("task")[column].transform(how)
+        by_task = table.groupby("task")[column]
+        winners = (table[column] == by_task.transform(how)) & (by_task.transform("count") > 1)
         written[column] = np.where(winners, "**" + written[column] + "**", written[column])
     sides = ["right" if is_numeric_dtype(table[column]) else "left" for column in table]
     headings = [HEADINGS.get(column, label(column)) for column in table]

@@ -6,7 +6,7 @@ import textwrap
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from lib.figures.looks import BLUE, GREY, ORANGE, colours, label, of_rows, panels, shared_legend
 
@@ -53,8 +53,8 @@ def labels_needed(needed: pd.DataFrame, minus: str = "random"):
 def forest(ledger: pd.DataFrame, columns: int = 3):
     """Every claim that has runs, a panel each, a line a task: estimate, 95 % interval, the verdict as colour and form.
 
-    ledger: as lib.reading.claims.ledger makes it. The line is at nothing (zero; one for ratios); a cross: the paper's
-    number.
+    ledger: as lib.reading.claims.ledger makes it. The line is at nothing: zero, or one on the logarithmic axis of a
+    ratio; a cross: the paper's number.
     """
     known = ledger[ledger["verdict"] != "no runs"]
     claims = [*known.groupby("claim", sort=False)]
@@ -75,8 +75,8 @@ def forest(ledger: pd.DataFrame, columns: int = 3):
 
 
 def _claim(ax, claim: str, some: pd.DataFrame) -> None:
-    nothing = 1.0 if some["measured"].iloc[0].startswith("ratio") else 0.0
-    ax.axvline(nothing, color="0.3", linewidth=1)
+    ratio = some["measured"].iloc[0].startswith("ratio")
+    ax.axvline(1.0 if ratio else 0.0, color="0.3", linewidth=1)
     for place, row in enumerate(some.to_dict("records")):
         colour, marker = VERDICTS[row["verdict"]]
         ends = [[row["ours"] - row["low"]], [row["high"] - row["ours"]]]
@@ -86,8 +86,12 @@ def _claim(ax, claim: str, some: pd.DataFrame) -> None:
             ax.plot(row["paper"], place, "x", color="black", markersize=7)
     ax.set_yticks(range(len(some)), [label(task) for task in some["task"]])
     ax.set_ylim(len(some) - 0.5, -0.5)
+    if ratio:
+        ax.set_xscale("log")
+        ax.xaxis.set(major_locator=LogLocator(subs=(1, 3)), minor_locator=NullLocator(), major_formatter="{x:g}")
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.margins(x=0.12)
-    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_title("\n".join(textwrap.wrap(claim, 44)), fontsize="small", loc="left")
     ax.set_xlabel("\n".join(textwrap.wrap(some["measured"].iloc[0], 56)), fontsize="x-small")
     ax.tick_params(labelsize="x-small")

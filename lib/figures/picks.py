@@ -22,6 +22,7 @@ from lib.figures.looks import (
     shared_legend,
 )
 from lib.reading import statistics
+from lib.reading.wording import level_of
 
 
 @of_rows
@@ -89,7 +90,7 @@ RULES |= {"confidence": (GREEN, "-.")}
 
 
 @of_rows
-def settings(pairs: pd.DataFrame, minus: str, of: str = "setting", xlabel: str = "difference"):
+def settings(pairs: pd.DataFrame, minus, of: str = "setting", xlabel: str = "difference"):
     """Paired differences of each setting from `minus`, one panel a task: a bar a seed, the mean and its t interval.
 
     pairs: as lib.reading.statistics.within_pairs returns them. The axis is as wide as the seeds need: with two of them
@@ -116,8 +117,8 @@ def settings(pairs: pd.DataFrame, minus: str, of: str = "setting", xlabel: str =
             "intervals that meet the edge go on": ((known["low"] < left) | (known["high"] > right)).any(),
         }
         told = "".join(f"\n({note})" for note, holds in notes.items() if holds)
-        ax.set(title=label(task), xlabel=f"{xlabel} − {label(minus)}'s{told}", xlim=(left, right))
-        ax.set_yticks(places, [label(name) for name in some[of]])
+        ax.set(title=label(task), xlabel=f"{xlabel} − that of {level_of(of, minus)}{told}", xlim=(left, right))
+        ax.set_yticks(places, [level_of(of, name) for name in some[of]])
         ax.set_ylim(len(some) - 0.4, -0.6)
         ax.xaxis.set_major_locator(MaxNLocator(5))
     return figure

@@ -55,8 +55,9 @@ def say_spread(deviations: pd.DataFrame) -> str:
 
 
 def say_narrowest(widths: pd.DataFrame) -> str:
-    """The F with the narrowest intervals of each task."""
+    """The F with the narrowest intervals of each task that has several."""
     known = widths.dropna(subset="mean")
+    known = known[known.groupby("task")["mean"].transform("count") > 1]
     best = known.loc[known.groupby("task", sort=False)["mean"].idxmin()] if len(known) else known
     parts = [
         f"on {named(row['task'])} F = {row['frozen']} ({row['mean']:.3f})".replace("= -", "= −")
@@ -67,12 +68,13 @@ def say_narrowest(widths: pd.DataFrame) -> str:
 
 @of_rows
 def say_layers(differences: pd.DataFrame) -> str:
-    """In which layers BALD changes the parameters more, less or not distinguishably from random."""
+    """In which layers BALD changes the parameters of a task more, less or not distinguishably from random."""
+    where = f"On {named(differences['task'].iloc[0])}"
     numbered = differences.dropna(subset="number")
     mean = numbered.groupby("part", sort=False)["mean"].mean()
     sizes = ", ".join(f"{value:+.1f} % in the {part}" for part, value in mean.items()).replace("-", "−")
     if numbered["low"].isna().all():
-        return f"On average |Δθ| differs between BALD and random, {SINGLE}, by {sizes}."
+        return f"{where}, |Δθ| differs on average between BALD and random, {SINGLE}, by {sizes}."
     parts = []
     for part, some in numbered.groupby("part", sort=False):
         less, more = some[some["high"] < 0], some[some["low"] > 0]
@@ -81,7 +83,7 @@ def say_layers(differences: pd.DataFrame) -> str:
             f"{_listed(more)} more (95 % intervals that exclude zero, each layer by itself)"
         )
     said = "; ".join(parts)
-    return f"{said[:1].upper()}{said[1:]}; on average the difference is {sizes}."
+    return f"{where}, {said}; on average the difference is {sizes}."
 
 
 def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:

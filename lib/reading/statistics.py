@@ -182,14 +182,14 @@ def relative_layer_differences(layers: pd.DataFrame) -> pd.DataFrame:
 
     Layers that do not move under either strategy differ by 0.
     """
-    keys = ["layer", "number", "part", "seed"]
+    keys = ["task", "layer", "number", "part", "seed"]
     moved = wide(layers, keys, "strategy", "mean", sort=False, dropna=False)
     moved = moved.dropna(subset=["bald", "random"]).reset_index()
     difference = moved["bald"] - moved["random"]
     moved["percent"] = (100 * difference / moved["random"]).where(difference != 0, 0.0)
-    table = summary(moved, "percent", ["layer"], t_interval)
-    places = moved.drop_duplicates("layer")[["layer", "number", "part"]]
-    return places.merge(table, on="layer")
+    table = summary(moved, "percent", ["task", "layer"], t_interval)
+    places = moved.drop_duplicates(["task", "layer"])[["task", "layer", "number", "part"]]
+    return places.merge(table, on=["task", "layer"])
 
 
 def beside_paper(table: pd.DataFrame, number: int, layers: int = 0) -> pd.DataFrame:
@@ -204,13 +204,15 @@ def beside_paper(table: pd.DataFrame, number: int, layers: int = 0) -> pd.DataFr
     if "width" in ours:
         ours["half_width"] = ours["width"] / 2
     if "frozen" in ours:
-        ours["paper_frozen"] = [papers_frozen(frozen, layers) for frozen in ours["frozen"]]
-        theirs = theirs.rename(columns={"frozen": "paper_frozen"})
+        ours["paper_frozen"] = pd.array([papers_frozen(frozen, layers) for frozen in ours["frozen"]], "Int64")
+        theirs = theirs.rename(columns={"frozen": "paper_frozen"}).astype({"paper_frozen": "Int64"})
     keys = [key for key in ("task", "strategy", "labelled", "paper_frozen") if key in ours and key in theirs]
     merged = ours.merge(theirs[[*keys, "paper", "paper_half_width"]], on=keys, how="left")
     unknown = [column for column in ("paper", "paper_half_width") if merged[column].isna().all()]
     if "paper" in unknown:
         unknown += [column for column in merged if column == "paper_frozen"]
+    elif "paper_frozen" in merged:
+        merged["paper_frozen"] = merged["paper_frozen"].where(merged["paper"].notna())
     return merged.drop(columns=["low", "high", "width", *unknown], errors="ignore")
 
 

@@ -54,8 +54,8 @@ def is_clear(table: pd.DataFrame) -> pd.Series:
 @of_rows
 def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) -> str:
     """From a table of paired differences, which levels of `of` clearly differ from `minus`, and how many do not."""
-    levels = differences[of].map(lambda level: _level(of, level))
-    table, opening = differences.assign(level=levels), f"Compared with {_level(of, minus)}, {quantity}"
+    levels = differences[of].map(lambda level: level_of(of, level))
+    table, opening = differences.assign(level=levels), f"Compared with {level_of(of, minus)}, {quantity}"
     if table["low"].isna().all():
         many, by_mean = len(table) > MOST, table.sort_values("mean", kind="stable")
         shown = by_mean.iloc[[0, -1]] if many else table
@@ -72,7 +72,8 @@ def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) ->
     return f"{opening} {'; '.join(said)}.{_say_others(len(table) - len(clear))}"
 
 
-def _level(of: str, level) -> str:
+def level_of(of: str, level) -> str:
+    """A level of a column as a reader should see it: F = −2, BALD"""
     return f"F = {level}".replace("-", "−") if of == "frozen" else named(level)
 
 

@@ -204,10 +204,11 @@ def test_counts_have_no_decimals_unless_they_are_means():
     assert cells(rendered(figures.markdown(table))) == [["190", "0.000", "1.000"], ["190", "1.500", "2.000"]]
 
 
-@pytest.mark.parametrize(("how", "bold"), [("max", ["0.4", "0.9", "0.4"]), ("min", ["0.1", "0.4", "0.4"])])
+@pytest.mark.parametrize(("how", "bold"), [("max", ["0.9", "0.4", "0.4"]), ("min", ["0.1", "0.4", "0.4"])])
 def test_the_best_value_of_each_task_is_bold(how, bold):
-    table = pd.DataFrame({"task": ["a", "b", "a", "b", "a"], "mean": [0.1, 0.4, 0.9, 0.4, np.nan], "other": 0.9})
-    page = rendered(figures.markdown(table, digits=1, best={"mean": how}))
+    means = {"a": [0.1, 0.9, np.nan], "b": [0.4, 0.4], "with one value": [0.5], "with one known": [0.6, np.nan]}
+    table = pd.DataFrame([(task, mean) for task in means for mean in means[task]], columns=["task", "mean"])
+    page = rendered(figures.markdown(table.assign(other=0.9), digits=1, best={"mean": how}))
     assert [tag.get_text() for tag in page.find_all("strong")] == bold
 
 
@@ -362,14 +363,15 @@ def layers() -> pd.DataFrame:
     runs = []
     for i, strategy in enumerate(("bald", "bald", "random", "random")):
         mean = np.array([9e-5, 0, 2e-5, 3e-4, 9e-4, 5e-4]) * (1 + i)
-        runs.append(frame.assign(strategy=strategy, seed=i % 2, mean=mean, variance=(mean / 2) ** 2))
+        more = {"task": "qnli", "strategy": strategy, "seed": i % 2}
+        runs.append(frame.assign(**more, mean=mean, variance=(mean / 2) ** 2))
     return pd.concat(runs, ignore_index=True)
 
 
 def test_parameter_change_has_a_point_for_each_numbered_layer_and_a_red_line_after_the_encoder():
     table = layers()
     figure = figures.parameter_change(table)
-    assert [ax.get_title() for ax in figure.axes] == ["BALD", "random"]
+    assert [ax.get_title() for ax in figure.axes] == ["QNLI, BALD", "QNLI, random"]
     for ax, strategy in zip(figure.axes, ("bald", "random"), strict=True):
         some = table[(table["strategy"] == strategy) & table["layer"].isin(["encoder 1", "convolution 3", "output"])]
         means = some.groupby("number")[["mean", "variance"]].mean()
@@ -392,6 +394,7 @@ def test_layer_differences_are_points_with_their_intervals():
     assert np.vstack([bars_of(ax.containers[0]) for ax in (encoder, decoder)]) == pytest.approx(expected)
     assert [len(bars_of(ax.containers[0])) for ax in (encoder, decoder)] == [2, 2]
     assert encoder.get_ylim() != decoder.get_ylim()
+    assert [ax.get_title() for ax in (encoder, decoder)] == ["QNLI, encoder", "QNLI, decoder"]
     assert [text.get_text() for text in decoder.get_xticklabels()] == ["c3", "out"]
 
 
@@ -468,6 +471,14 @@ def test_settings_are_points_with_their_seeds_and_intervals():
         assert [text.get_text() for text in ax.get_yticklabels()] == names
         assert ax.yaxis_inverted(), "the first setting is not on top"
         assert "go on" not in ax.get_xlabel()
+    assert ax.get_xlabel().startswith("difference − that of BALD\n")
+
+
+def test_settings_may_be_values_of_f():
+    table = pairs([-2, 3], [[0.1, 0.2], [0.0, 0.1]]).rename(columns={"setting": "frozen"})
+    (ax,) = figures.settings(table, 0, "frozen").axes
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["F = −2", "F = 3"]
+    assert "− that of F = 0" in ax.get_xlabel()
 
 
 def test_settings_of_one_run_are_open_points_without_bars():
@@ -605,6 +616,7 @@ def test_the_forest_has_a_panel_a_claim_and_a_line_a_task_with_interval_verdict_
     drawn = [ax for ax in figure.axes if ax.axison]
     assert [ax.get_title(loc="left") for ax in drawn] == ["BALD beats random", "one pass saves time"]
     assert [line.get_xdata()[0] for line in (ax.lines[0] for ax in drawn)] == [0, 1]  # no difference; a ratio of one
+    assert [ax.get_xscale() for ax in drawn] == ["linear", "log"]  # so that twice and half lie equally far from one
     both = np.vstack([bars_of(container, axis=0) for container in drawn[0].containers])
     assert both == pytest.approx(np.array([[0.02, 0, 0.01, 0.03], [-0.04, 1, -0.06, -0.01]]))
     assert [line.get_xdata()[0] for line in drawn[0].lines if line.get_marker() == "x"] == [0.03]

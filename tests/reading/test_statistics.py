@@ -197,7 +197,7 @@ LAYERS += [("convolution 3", 2, "decoder"), ("batch norm", pd.NA, "decoder"), ("
 def layers(seeds=3, unmoved=("embeddings", "encoder 0")) -> pd.DataFrame:
     rng = np.random.default_rng(3)
     rows = [
-        {"strategy": strategy, "seed": seed, "layer": layer, "number": number, "part": part}
+        {"task": "qnli", "strategy": strategy, "seed": seed, "layer": layer, "number": number, "part": part}
         | {"mean": 0.0 if layer in unmoved else rng.uniform(1e-5, 1e-3)}
         for strategy in ("bald", "random")
         for seed in range(seeds)
@@ -252,10 +252,10 @@ def test_two_runs_in_one_place_are_refused_and_not_averaged(read):
 
 
 def test_layers_of_two_runs_of_a_seed_are_refused():
-    keys = {"layer": "a", "number": 0, "part": "encoder", "seed": 0}
+    keys = {"task": "qnli", "layer": "a", "number": 0, "part": "encoder", "seed": 0}
     layers = pd.DataFrame([{**keys, "strategy": name, "mean": 1.0} for name in ("bald", "random", "random")])
     statistics.relative_layer_differences(layers.head(2))
-    refused(lambda: statistics.relative_layer_differences(layers), "mean is there twice for layer=a")
+    refused(lambda: statistics.relative_layer_differences(layers), "mean is there twice for task=qnli, layer=a")
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
@@ -417,6 +417,7 @@ def test_our_table_1_stands_beside_the_papers():
     pd.testing.assert_frame_equal(beside[["task", "frozen", "runs", "mean"]], table[["task", "frozen", "runs", "mean"]])
     assert beside["half_width"].tolist() == [0.15] * 5
     assert beside["paper"].fillna(-1).tolist() == [0.84, -1, 0.63, -1, 0.53]
+    assert beside["paper_frozen"].fillna(-1).tolist() == [-3, -1, 6, -1, 0]
     assert beside["paper_half_width"].fillna(-1).tolist() == [0.013, -1, 0.014, -1, 0.021]
     assert not {"low", "high", "width"} & set(beside)
 

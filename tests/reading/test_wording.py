@@ -120,12 +120,13 @@ def layers(draw) -> pd.DataFrame:
     names += [("convolution 3", 4, "decoder"), ("batch norm", pd.NA, "decoder"), ("output", 5, "decoder")]
     table = pd.DataFrame(names, columns=["layer", "number", "part"]).astype({"number": "Int64"})
     table["low"], table["mean"], table["high"] = np.transpose([draw(INTERVALS) for _ in names])
-    return table.assign(runs=3)
+    return table.assign(task="qnli", runs=3)
 
 
 @given(layers())
 def test_layers_that_changed_less_or_more_are_those_whose_interval_excludes_zero(table):
-    sentence = findings.say_layers(table)
+    where, sentence = findings.say_layers(table).split(", ", 1)
+    assert where == "On QNLI"
     assert "embeddings" not in sentence
     assert "batch norm" not in sentence
     numbered = table.dropna(subset="number")
@@ -231,6 +232,7 @@ def test_the_narrowest_intervals_are_named_by_f():
     widths = pd.DataFrame(rows, columns=["task", "frozen", "mean"])
     assert "on SST-2 F = −2 (0.100); on MNLI F = 0 (0.100)" in findings.say_narrowest(widths)
     assert findings.say_narrowest(widths.assign(mean=np.nan)) == ""
+    assert "MNLI" not in findings.say_narrowest(widths.head(3)), "one F has nothing to be compared with"
 
 
 def test_a_task_that_was_not_learnt_is_named_with_its_accuracy_and_that_of_a_guess():

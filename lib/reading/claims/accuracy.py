@@ -114,7 +114,7 @@ MODEL = (
         "one encoder pass is enough: it saves time",
         "section 2.2, p. 4",
         time_saved,
-        "time of scoring, from its measured parts: S × (encoder + decoder) / (encoder + S × decoder)",
+        "ratio of times of scoring, from their measured parts: S × (encoder + decoder) / (encoder + S × decoder)",
         MORE,
         scale="ratio",
     ),
