@@ -44,7 +44,8 @@ options:
   --workers N        processes that share the runs (default: one a GPU or a core); 1: none beside the notebook's own
   --scheduler ADDR   a Dask scheduler whose workers compute the runs, as DASK_SCHEDULER_ADDRESS does
   --data FILE        your own labelled file (csv, xlsx, jsonl, …) or hub:ID[:CONFIG]: does it pay on these texts?
-                     Runs notebooks 01, 02, 04, 05 and, in short, 06, or those of --only; sizes follow from the rows
+                     Runs notebooks 01, 02, 04, 05 and, in short, 06, or those of --only; sizes follow from the rows,
+                     or -p query N (labels in a batch), -p rounds N (batches), -p start N and -p pool N set them
   --text COLUMN      with --data: the column of the text, or two with a comma between them (default: found, and said)
   --label COLUMN     with --data: the column of the label (default: found, and said)
   --validation FILE  with --data: other rows to validate on (default: every fifth row of each class)

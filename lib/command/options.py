@@ -33,6 +33,7 @@ ADDRESS = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}
 ROWS = ("study", "first")
 HUB = "hub:"  # --data hub:ID[:CONFIG]
 OF_DATA = "01,02,04,05,06"  # notebooks that --data runs unless --only names others
+SIZES = ("start", "query", "rounds", "pool")  # what -p sets of the plan of --data, for all notebooks alike
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
 VERBS = ("status", "publish", "label", "check", "verify", "benchmark", "test")
 PATHS = ("path", "save", "output")  # parameters that are read from the caller's folder
@@ -83,7 +84,7 @@ class Command:
     recompute: bool  # also what other code computed
     redraw: bool  # compute nothing
     jobs: list[tuple[Path, dict]]  # notebook, parameter → value
-    data: dict | None = None  # of --data: path, text, label and validation
+    data: dict | None = None  # of --data: path, text, label, validation and the sizes that were asked for
 
     @property
     def name(self) -> str:
@@ -108,6 +109,8 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     data = own_file(options, caller)
     if data and verb == "publish":
         raise UsageError("publish is for the study: runs on your own data never go into a file that git keeps")
+    if data:
+        data["sizes"], pairs = sizes_of_data(pairs)
     chosen = choose(notebooks, options.get("--only", OF_DATA if data else None))
     profile = options.get("--profile", PROFILES[0])
     if profile not in PROFILES:
@@ -167,6 +170,15 @@ def own_file(options: dict[str, str], caller: Path) -> dict[str, str] | None:
         if not Path(file).is_file():
             raise UsageError(f"--{name} {options[f'--{name}']}: there is no such file: give one, or hub:ID of the Hub")
     return {"path": files["data"], "validation": files.get("validation", ""), **given}
+
+
+def sizes_of_data(pairs: list[tuple[str, str]]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """SIZES that -p gives with --data, and the other pairs. Raises UsageError."""
+    sizes = {name: convert(name, text, 1) for name, text in pairs if name in SIZES}
+    for name, value in sizes.items():
+        if value < 1:
+            raise UsageError(f"-p {name} {value}: give a whole number from 1 on, or leave it out")
+    return sizes, [pair for pair in pairs if pair[0] not in SIZES]
 
 
 def check_address(given: str, address: str) -> None:

@@ -16,7 +16,7 @@ from lib.data.tasks import TASKS, UNLABELLED
 from lib.fields import StudyError
 from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, listed, read_rows
 from lib.labelling.tables import as_text, read_table
-from lib.protocol import PROFILES
+from lib.protocol import PROFILES, read_profile
 from lib.store.files import write_json
 from lib.store.results import STORE
 
@@ -52,11 +52,13 @@ def prepared(command: Command, store: Path = STORE) -> Command:
             notes += (
                 [f"left out, since a validation row has their text: {gone} rows"] if (gone := both - len(train)) else []
             )
-        profile = write(rows, train, validation, name_of(path), store / "data")
+        sizes = sizes_of(len(train), **given["sizes"])
+        profile = write(rows, train, validation, sizes, name_of(path), store / "data")
+        read_profile(profile).grid()  # says whether the sizes fit
     except StudyError as error:
         raise UsageError(error) from error
-    asked = {name: value for _, values in command.jobs for name, value in values.items() if value}
-    for line in told(rows, columns, label, train, validation, notes, profile, asked):
+    seeds = max((values.get("runs", 0) for _, values in command.jobs), default=0) or SEEDS
+    for line in told(rows, columns, label, train, validation, notes, sizes, seeds, profile):
         print(line, flush=True)
     jobs = [(notebook, values | {"profile": str(profile)}) for notebook, values in command.jobs]
     return dataclasses.replace(command, profile=str(profile), jobs=jobs)
@@ -132,13 +134,17 @@ def split(rows: OwnRows) -> tuple[list[tuple], list[tuple]]:
 # ---- the profile
 
 
-def sizes_of(rows: int) -> dict[str, int]:
-    """start, query, rounds and pool for so many training rows: labels for at most half of U, in nine batches or six."""
-    start, pool = 10, min(rows, 20_000)
+def sizes_of(rows: int, start: int = 10, query: int = 0, rounds: int = 0, pool: int = 20_000) -> dict[str, int]:
+    """start, query, rounds and pool for so many training rows: labels for at most half of U, in nine batches or six.
+
+    query, rounds: 0 for what follows from the rows. That they fit into the pool is for lib.protocol to say.
+    """
+    pool = min(rows, pool)
     budget = min(900, (pool - start) // 2)
-    rounds = 9 if budget >= 90 else 6
-    query = budget // rounds
-    query -= query % 4 if query >= 20 else 0  # so that notebook 06 can halve it twice
+    rounds = rounds or (9 if budget >= 90 else 6)
+    if not query:
+        query = max(1, budget // rounds)
+        query -= query % 4 if query >= 20 else 0  # so that notebook 06 can halve it twice
     return {"start": start, "query": query, "rounds": rounds, "pool": pool}
 
 
@@ -148,9 +154,9 @@ def name_of(path: Path) -> str:
     return f"{name}-own" if name in (*TASKS, *PROFILES, "study", "data") else name
 
 
-def write(rows: OwnRows, train: list[tuple], validation: list[tuple], name: str, place: Path) -> Path:
-    """The data set and its profile in a folder of the place. → the profile's path"""
-    folder, sizes = place / name, sizes_of(len(train))
+def write(rows: OwnRows, train: list[tuple], validation: list[tuple], sizes: dict, name: str, place: Path) -> Path:
+    """The data set and its profile in a folder of the place. sizes: as `sizes_of` gives them. → the profile's path"""
+    folder = place / name
     folder.mkdir(parents=True, exist_ok=True)
     for file, those in ((own.TRAIN, train), (own.VALIDATION, validation)):
         (folder / file).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in those), "utf-8")
@@ -175,16 +181,15 @@ def write(rows: OwnRows, train: list[tuple], validation: list[tuple], name: str,
 
 
 def told(
-    rows: OwnRows, columns, label: str, train, validation, notes: list[str], profile: Path, asked: dict
+    rows: OwnRows, columns, label: str, train, validation, notes: list[str], sizes: dict, seeds: int, profile: Path
 ) -> Iterator[str]:
-    """What was made of the file, before anything is computed. asked: parameters of the notebooks that were given."""
-    sizes = sizes_of(len(train))
+    """What was made of the file, before anything is computed."""
     classes = listed([*map(repr, rows.labels)], 8)
     text = " and ".join(map(repr, columns))
     yield f"{rows.path.name}: text in {text}, labels in {label!r}: {len(rows.labels)} classes ({classes})"
     yield from (*rows.notes, *notes)
-    start, query, rounds = sizes["start"], asked.get("query", sizes["query"]), sizes["rounds"]
+    start, query, rounds = sizes["start"], sizes["query"], sizes["rounds"]
     yield (
         f"{len(train):,} rows to train on, {len(validation):,} to validate; from {start} labels, {rounds} batches of "
-        f"{query}, to {start + query * rounds}; {asked.get('runs', SEEDS)} seeds (profile: {profile})"
+        f"{query}, to {start + query * rounds}; {seeds} seeds (profile: {profile})"
     )

@@ -55,6 +55,20 @@ def test_what_is_said_of_the_runs_is_what_was_asked_for(dry, tmp_path):
     assert sum(line.startswith("  missing mine-") for line in lines) == 4
 
 
+def test_sizes_that_are_asked_for_are_those_of_all_notebooks(dry, tmp_path):
+    write(tmp_path / "mine.csv")
+    asked = {"query": 4, "rounds": 3, "start": 6, "pool": 50}
+    options = [word for name, value in asked.items() for word in ("-p", name, str(value))]
+    code, lines = dry("--data", "mine.csv", *options)
+    assert code == 0
+    assert "from 6 labels, 3 batches of 4, to 18; 3 seeds" in lines[1]
+    study = made(tmp_path)
+    assert {name: study.common[name] for name in asked} == asked
+    assert study.sizes == (4, 6, 9, 18, 96)
+    dry("--data", "mine.csv", "-p", "rounds", "3")
+    assert (made(tmp_path).common["query"], made(tmp_path).common["rounds"]) == (14, 3), "half of the pool is labelled"
+
+
 def test_columns_are_found_and_said_and_the_runs_follow_from_the_rows(dry, tmp_path):
     write(tmp_path / "mine.csv")
     code, lines = dry("--data", "mine.csv")
@@ -139,6 +153,10 @@ MISTAKES = {
     "too few": (("--data", "few.csv", "--label", "kind"), "9 rows have a label in 'kind'"),
     "no label column": (("--data", "unclear.csv"), "name one with --label"),
     "a number each": (("--data", "mine.csv", "--label", "id"), "would give 120 classes for 120 rows"),
+    "no batch": (("--data", "mine.csv", "-p", "rounds", "0"), "-p rounds 0: give a whole number from 1 on"),
+    "half a batch": (("--data", "mine.csv", "-p", "query", "half"), "-p query half: give a whole number"),
+    "more than there is": (("--data", "mine.csv", "-p", "query", "50"), "lower query or rounds, or raise pool"),
+    "of the study": (("-p", "rounds", "3"), "-p rounds 3: no chosen notebook has it"),
     "another class": (("--data", "mine.csv", "--validation", "other.csv"), "is not in the list"),
 }
 
@@ -181,7 +199,8 @@ def test_sizes_leave_half_of_the_pool_unlabelled(rows):
 @pytest.mark.parametrize("rows", [60, 100, 999])
 def test_the_open_questions_are_asked_in_short(rows, tmp_path, tiny_encoder):
     table = own_data.labelled(write(tmp_path / "mine.csv", rows), ("text",), "kind")
-    made = own_data.write(table, own_data.in_order(table), own_data.in_order(table)[:9], "mine", tmp_path)
+    train, sizes = own_data.in_order(table), own_data.sizes_of(rows)
+    made = own_data.write(table, train, train[:9], sizes, "mine", tmp_path)
     settings = profile(str(made)).open_questions(encoder=tiny_encoder)
     assert list(settings) == list(QUESTIONS)
     for name, protocols in settings.items():
