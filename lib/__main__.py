@@ -15,11 +15,9 @@ from lib.command.options import (
     UsageError,
     nearest,
     plan,
-    plan_audit,
-    plan_benchmark,
-    plan_label,
     read_notebooks,
 )
+from lib.command.verbs import plan_audit, plan_benchmark, plan_label
 from lib.fields import SCHEDULER
 
 __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]

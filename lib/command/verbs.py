@@ -1,0 +1,60 @@
+"""What the commands beside a run take: benchmark, label, check, verify. Like the run's, read with nothing but Python."""
+
+from pathlib import Path
+
+from lib.command.options import (
+    ON_REQUEST,
+    OPTIONS,
+    PATHS,
+    UsageError,
+    check_names,
+    choose,
+    convert,
+    hub_folder,
+    parse,
+    results_folder,
+)
+
+
+def plan_benchmark(arguments: list[str], caller: Path) -> dict[str, str]:
+    """hub and only, as lib.benchmark.table.main takes them. Raises UsageError."""
+    options, pairs = parse(arguments)
+    for option in [*options, *(["-p"] if pairs else [])]:
+        if option not in ("--hub", "--only"):
+            raise UsageError(f"{option} does not belong to benchmark: it takes --hub FOLDER and --only NAME[,NAME]")
+    return {"only": options.get("--only", ""), **hub_folder(options, caller)}
+
+
+def plan_label(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> tuple[Path, dict]:
+    """For `label FILE [-p NAME VALUE]...`: notebook 07 and the values of its parameters. Raises UsageError."""
+    if not arguments or arguments[0].startswith("-"):
+        raise UsageError("label needs FILE after it: ./run_all.sh label my.csv -p labels negative,positive")
+    options, pairs = parse(arguments[1:])
+    for option in options:
+        raise UsageError(f"{option} does not belong to label: it takes FILE and -p NAME VALUE")
+    file = (caller / arguments[0]).resolve()
+    if not file.is_file():
+        raise UsageError(f"label {arguments[0]}: there is no such file: give a csv, tsv, jsonl, parquet or xlsx")
+    ((path, defaults),) = choose(notebooks, ON_REQUEST[0]).items()
+    check_names(pairs, {path: defaults}, notebooks)
+    values = {name: convert(name, text, defaults[name]) for name, text in pairs}
+    values |= {name: str((caller / values[name]).resolve()) for name in PATHS if values.get(name)}
+    return path, {**values, "path": str(file)}
+
+
+def plan_audit(arguments: list[str], caller: Path) -> dict:
+    """For `check` and `verify`: verb, store and, of verify, name, round_ and hub. Raises UsageError."""
+    verb, *rest = arguments
+    name = rest.pop(0) if verb == "verify" and rest and not rest[0].startswith("-") else ""
+    takes = {"check": ("--results",), "verify": ("--round", "--hub", "--results")}[verb]
+    options, pairs = parse(rest, OPTIONS | {"--round": "N"})
+    for option in [*options, *(["-p"] if pairs else [])]:
+        if option not in takes:
+            raise UsageError(f"{option} does not belong to {verb}: it takes {', '.join(takes)}")
+    if not options.get("--round", "0").isdecimal():
+        raise UsageError(f"--round {options['--round']}: give a whole number, for example --round 1")
+    given = {"verb": verb, "store": results_folder(options, caller).get("results", "")}
+    if verb == "verify":
+        round_ = int(options["--round"]) if "--round" in options else None
+        given |= {"name": name, "round_": round_, "hub": hub_folder(options, caller).get("hub", "")}
+    return given
