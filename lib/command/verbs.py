@@ -1,4 +1,4 @@
-"""What the commands beside a run take: benchmark, label, check, verify. Like the run's, read with nothing but Python."""
+"""What the commands beside a run take: benchmark, label, check, verify. Like the run's, read with Python alone."""
 
 from pathlib import Path
 
