@@ -18,6 +18,7 @@ from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, listed, read_rows
 from lib.labelling.tables import as_text, read_table
 from lib.protocol import PROFILES, read_profile
 from lib.store.files import write_json
+from lib.store.published import OWN_DATA
 from lib.store.results import STORE
 
 TEXTS = ("text", "sentence", "review", "message", "content", "comment", "tweet", "body", "question", "title")
@@ -39,7 +40,7 @@ def prepared(command: Command, store: Path = STORE) -> Command:
     try:
         path, validation_path = Path(given["path"]), given["validation"]
         if given["path"].startswith(HUB):
-            path, validation_path = exported(given["path"], given["hub"], store / "data")
+            path, validation_path = exported(given["path"], given["hub"], store / OWN_DATA)
         columns, label = columns_of(path, given["text"], given["label"])
         rows = labelled(path, columns, label)
         (train, validation), notes = split(rows), []
@@ -53,7 +54,7 @@ def prepared(command: Command, store: Path = STORE) -> Command:
                 [f"left out, since a validation row has their text: {gone} rows"] if (gone := both - len(train)) else []
             )
         sizes = sizes_of(len(train), **given["sizes"])
-        profile = write(rows, train, validation, sizes, name_of(path), store / "data")
+        profile = write(rows, train, validation, sizes, name_of(path), store / OWN_DATA)
         read_profile(profile).grid()  # says whether the sizes fit
     except StudyError as error:
         raise UsageError(error) from error
@@ -151,7 +152,7 @@ def sizes_of(rows: int, start: int = 10, query: int = 0, rounds: int = 0, pool: 
 def name_of(path: Path) -> str:
     """The file's name without its ending, as the name of the task, its figures and its executed notebooks."""
     name = re.sub(r"[^\w.-]+", "-", path.name.split(".")[0]) or "data"
-    return f"{name}-own" if name in (*TASKS, *PROFILES, "study", "data") else name
+    return f"{name}-own" if name in (*TASKS, *PROFILES, "study", OWN_DATA) else name
 
 
 def write(rows: OwnRows, train: list[tuple], validation: list[tuple], sizes: dict, name: str, place: Path) -> Path:

@@ -28,6 +28,7 @@ from lib.store.files import flush, read_json, write_json
 from lib.store.provenance import ROOT
 
 STUDIES = ROOT / "results" / "study"
+OWN_DATA = "data"  # in a store, beside the runs: the rows of the files that --data was given
 FORMAT = 1  # of manifest and tables: another one is not read
 MANIFEST = "manifest.json"
 WHOLE = ("rounds", "layers", "timings")  # small tables, read whole; of the others a run is a row group

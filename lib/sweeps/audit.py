@@ -35,8 +35,8 @@ def check(store: Path) -> list[str]:
         raise StudyError(f"{store} is not a folder: give the store of runs")
     problems = [line] if (line := older(store)) else []
     for folder in sorted(store.iterdir()):
-        if folder == published.STUDIES:
-            continue  # `check_studies` reads it
+        if folder == published.STUDIES or folder.name == published.OWN_DATA:
+            continue  # `check_studies` reads it; no runs
         if not folder.is_dir():
             problems.append(f"{folder.name}: foreign: a store holds one folder a run")
         elif (folder / "protocol.json").exists():

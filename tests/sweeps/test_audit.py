@@ -104,6 +104,8 @@ def test_foreign_things_are_reported_and_left_alone(bald, copy):
     (copy / "notes.txt").write_text("mine")
     (copy / "downloads").mkdir()
     (copy / "downloads" / "file").touch()
+    (copy / "data" / "mine").mkdir(parents=True)  # of --data: neither a run nor foreign
+    (copy / "data" / "mine" / "profile.json").touch()
     (bald.folder / "round-00" / "extra.parquet").touch()
     said = json.loads((bald.folder / "protocol.json").read_text()) | {"schema": 0}
     older = shutil.copytree(bald.folder, copy / "sst2-bald-F0-seed0-000000000000")
