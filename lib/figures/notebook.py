@@ -18,7 +18,7 @@ from pandas.api.types import is_numeric_dtype
 from lib.fields import named
 from lib.figures.looks import label
 from lib.protocol import Profile, Protocol
-from lib.reading.wording import NOTHING, say_chance, say_precision, say_ties
+from lib.reading.wording import NOTHING, say_chance, say_data, say_precision, say_ties
 from lib.store.provenance import ROOT, commit, processor
 
 FIGURES = ROOT / "figures"
@@ -171,7 +171,8 @@ def show_reading(sentences: str, study: Profile, runs: pd.DataFrame) -> None:
         if seeds == 1
         else f"{seeds} seeds: an interval of a mean over seeds says nothing about other data or other encoders."
     )
-    show_limits(sentences, (sure, *say_precision(runs), *say_chance(runs), *say_ties(runs), *study.caveats))
+    of_runs = (*say_data(runs), *say_precision(runs), *say_chance(runs), *say_ties(runs))
+    show_limits(sentences, (sure, *of_runs, *study.caveats))
 
 
 def show_limits(sentences: str, limits) -> None:

@@ -9,6 +9,11 @@ from lib.fields import named
 
 NOTHING = "The runs that this needs are not there."
 HARDLY = 0.05  # so little above chance is nothing learnt
+OF_DATA = {
+    "sst2": "SST-2 trains on phrases and validates on whole sentences, and BALD picks long rows. Random rows as long "
+    "as BALD's do as well ([measured](../docs/decisions.md#what-bald-gains-on-sst-2-is-the-length-of-its-rows)): its gain "
+    "on SST-2 promises none on other data."
+}
 MOST = 4  # differences of single runs that a sentence lists; of more, it gives the ends
 SINGLE = "in a single run and so with unknown certainty"
 
@@ -85,6 +90,13 @@ def _say_others(count: int) -> str:
     if not count:
         return ""
     return f" In the other {f'{count} comparisons' if count > 1 else 'comparison'} no difference is clear."
+
+
+def say_data(runs: pd.DataFrame) -> list[str]:
+    """What a reader of BALD's runs must know of their data. runs: columns task and, where it is known, strategy."""
+    if "strategy" in runs and "bald" not in set(runs["strategy"]):
+        return []
+    return [OF_DATA[task] for task in runs["task"].unique() if task in OF_DATA]
 
 
 def say_precision(runs: pd.DataFrame) -> list[str]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lib.model import outline
 from lib.reading import findings, wording
 from lib.reading.qualitative import papers_random_and_fair_draws
+from lib.store.provenance import ROOT
 from lib.sweeps import sweep
 
 FINITE = st.floats(-1, 1, allow_subnormal=False)
@@ -364,3 +365,15 @@ def test_one_pass_leaves_all_picks_to_chance_and_the_reading_says_so(tiny_protoc
     assert "SST-2, in 2 of 2 rounds, BALD" in said
     assert said.endswith("as with S = 1.")
     assert wording.say_ties(rounds[rounds["seed"] == 1]) == []
+
+
+def test_who_reads_of_bald_on_sst2_reads_that_its_sentences_are_longer_than_its_phrases():
+    runs = pd.DataFrame({"task": ["trec", "sst2"], "strategy": ["bald", "random"]})
+    (said,) = wording.say_data(runs)
+    assert "phrases" in said
+    assert wording.say_data(runs.drop(columns="strategy")) == [said]
+    assert wording.say_data(runs[runs["strategy"] == "random"]) == []
+    assert wording.say_data(runs[runs["task"] == "trec"]) == []
+    place, heading = re.search(r"\(\.\./(\S+)#(\S+)\)", said).groups()
+    headings = re.findall(r"^#+ (.*)$", (ROOT / place).read_text("utf-8"), re.MULTILINE)
+    assert heading in [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in headings]
