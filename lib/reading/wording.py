@@ -11,8 +11,8 @@ NOTHING = "The runs that this needs are not there."
 HARDLY = 0.05  # so little above chance is nothing learnt
 OF_DATA = {
     "sst2": "SST-2 trains on phrases and validates on whole sentences, and BALD picks long rows. Random rows as long "
-    "as BALD's do as well ([measured](../docs/decisions.md#what-bald-gains-on-sst-2-is-the-length-of-its-rows)): its gain "
-    "on SST-2 promises none on other data."
+    "as BALD's do as well ([measured](../docs/decisions.md#what-bald-gains-on-sst-2-is-the-length-of-its-rows)): its "
+    "gain on SST-2 promises none on other data."
 }
 MOST = 4  # differences of single runs that a sentence lists; of more, it gives the ends
 SINGLE = "in a single run and so with unknown certainty"

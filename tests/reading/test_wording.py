@@ -374,6 +374,6 @@ def test_who_reads_of_bald_on_sst2_reads_that_its_sentences_are_longer_than_its_
     assert wording.say_data(runs.drop(columns="strategy")) == [said]
     assert wording.say_data(runs[runs["strategy"] == "random"]) == []
     assert wording.say_data(runs[runs["task"] == "trec"]) == []
-    place, heading = re.search(r"\(\.\./(\S+)#(\S+)\)", said).groups()
+    place, heading = re.search(r"\(\.\./(\S+)#([^\s)]+)\)", said).groups()
     headings = re.findall(r"^#+ (.*)$", (ROOT / place).read_text("utf-8"), re.MULTILINE)
     assert heading in [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in headings]
