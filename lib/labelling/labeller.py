@@ -123,7 +123,7 @@ def describe(labelling: Labelling, stop_at: float, correcting: int | None = None
         "ambiguous": before.get("ambiguous"),
         "earlier": earlier(labelling),
         "done": answered / size if size else 0,
-        "total": f"{len(labelling.labelled)} labelled, {skipped} skipped, {len(labelling.pool)} left"
+        "total": f"{len(labelling.labelled)} labelled, {skipped} skipped, {len(labelling.pool) + len(pending)} left"
         + f", {doubtful} ambiguous" * bool(doubtful),
         "last": last_answer(labelling),
         "agreement": say_agreement(labelling),

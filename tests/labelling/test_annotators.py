@@ -106,7 +106,7 @@ def test_an_ambiguous_row_keeps_its_note_until_it_is_answered_without(people, tm
     assert shown.shown["ambiguous"] is None
     shown.receive({"row": first, "label": "positive", "ambiguous": "irony?"})
     shown.receive({"row": second, "skip": True, "ambiguous": ""})
-    assert shown.shown["total"] == "1 labelled, 1 skipped, 34 left, 2 ambiguous"
+    assert shown.shown["total"] == "1 labelled, 1 skipped, 38 left, 2 ambiguous"
     shown.receive({"correct": first})
     assert shown.shown["ambiguous"] == "irony?"
     shown.receive({"correct": None})
@@ -121,4 +121,4 @@ def test_an_ambiguous_row_keeps_its_note_until_it_is_answered_without(people, tm
 
     shown.receive({"correct": first})
     shown.receive({"row": first, "label": "negative"})
-    assert shown.shown["total"] == "1 labelled, 1 skipped, 34 left, 1 ambiguous"
+    assert shown.shown["total"] == "1 labelled, 1 skipped, 38 left, 1 ambiguous"

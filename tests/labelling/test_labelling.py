@@ -843,7 +843,7 @@ def test_whatever_training_raises_is_shown_and_the_answers_stay(raised, begun, m
         widget.receive({"progress": True})
     first_line = {"IndexError": "IndexError: index 9"}.get(type(raised).__name__, type(raised).__name__)
     assert widget.shown["error"].startswith(f"{first_line}: answers so far are saved; run all cells")
-    assert (widget.shown["working"], widget.shown["total"]) == ("", "6 labelled, 0 skipped, 31 left")
+    assert (widget.shown["working"], widget.shown["total"]) == ("", "6 labelled, 0 skipped, 34 left")
     widget.receive({"row": widget.shown["row"], "label": "positive"})
     assert chosen(widget).shown["place"] == "batch 2, row 2 of 8", "the next answer tries again"
     assert chosen(Labeller(begun(answers=""), 0.99)).shown["place"] == "batch 2, row 2 of 8", "the cell, run again"
