@@ -9,10 +9,12 @@ from matplotlib.ticker import MaxNLocator
 
 from lib.figures.looks import (
     BLUE,
+    LINES,
     apart,
     bars,
     colours,
     dashes,
+    drawn_as,
     label,
     log_ticks,
     markers,
@@ -29,17 +31,19 @@ def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
     """Accuracy against x, the rows of S_x; left all sizes, right those up to `share` of the largest (Figure 2).
 
     rounds: columns labelled, accuracy, task, and `baseline` where thin lines should show it. Mean and 95 % bootstrap
-    interval over runs, a colour a task.
+    interval over runs, a colour and a line a task.
     """
     figure, axes = panels(2, width=4.6)
-    looks = {"errorbar": bootstrap_interval, "markers": True}
+    tasks = rounds[panel].unique()
+    colour_of = dict(zip(tasks, sns.color_palette("colorblind"), strict=False))
+    dash_of = dict(zip(tasks, itertools.cycle(LINES), strict=False))
+    looks = {"errorbar": bootstrap_interval, "markers": True, "palette": colour_of, "dashes": dash_of}
     for ax, limit, title in zip(
         axes, (1.0, share), ("all sizes", f"up to {100 * share:.0f} % of the rows"), strict=True
     ):
         some = rounds[rounds["labelled"] <= limit * rounds.groupby(panel)["labelled"].transform("max")]
         sns.lineplot(some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, **looks)
-        colour_of = dict(zip(some[panel].unique(), sns.color_palette("colorblind"), strict=False))
-        _thin_baselines(ax, baseline_curves(some), panel, colour_of)
+        _thin_baselines(ax, baseline_curves(some), panel, colour_of, dash_of)
         ax.set(title=title, xlabel="training rows x", ylabel="accuracy")
         ax.xaxis.set_major_locator(MaxNLocator("auto", integer=True))  # no half rows
     shared_legend(figure, axes)
@@ -74,20 +78,21 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
             colour = band.get_facecolor()[0][:3]
             band.set(alpha=None, facecolor=(*colour, 0.12), edgecolor=(*colour, 0.8), linewidth=0.8)
         if by == "strategy":
-            _thin_baselines(ax, baseline_curves(some), by, colours())
+            _thin_baselines(ax, baseline_curves(some), by, colours(), dashes())
         ax.axhline(some["majority"].mean(), color="0.5", linestyle=":", label="chance")
         ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy")
     shared_legend(figure, axes, prefix="" if by == "strategy" else f"{label(by)} = ")
     return figure
 
 
-def _thin_baselines(ax, curves: pd.DataFrame, by: str, colour_of: dict) -> None:
-    """The baseline trained on the rows of each level's runs: a thin line of its colour, named once in the legend."""
+def _thin_baselines(ax, curves: pd.DataFrame, by: str, colour_of: dict, dash_of: dict) -> None:
+    """The baseline trained on the rows of each level's runs: its line made thin, without markers; named once."""
     for place, (level, some) in enumerate(curves.groupby(by, sort=False)):
         means = some.groupby("labelled")["accuracy"].mean()
         if len(means) > 1:
             text = "logistic regression on the same rows (thin)" if place == 0 else None
-            ax.plot(means.index, means, color=colour_of[level], linewidth=0.9, label=text)
+            look = {"color": colour_of[level], "linestyle": drawn_as(dash_of[level])}
+            ax.plot(means.index, means, linewidth=0.9, label=text, **look)
 
 
 def _looks_of_levels(levels) -> dict:

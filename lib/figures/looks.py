@@ -59,7 +59,12 @@ def markers() -> dict:
 
 def linestyle(strategy: str):
     """A strategy's line, as matplotlib's `linestyle`."""
-    return (0, dashes()[strategy]) if dashes()[strategy] else "-"
+    return drawn_as(dashes()[strategy])
+
+
+def drawn_as(dash):
+    """One of seaborn's `dashes` as matplotlib's `linestyle`."""
+    return (0, dash) if dash else "-"
 
 
 def apart(values, most: int, scale=float) -> list:

@@ -346,6 +346,24 @@ def test_the_right_panel_of_data_sizes_ends_at_a_tenth_of_each_tasks_rows():
             assert drawn == pytest.approx(some.groupby("labelled")["accuracy"].mean().to_numpy())
 
 
+@pytest.mark.parametrize("by", ["strategy", "task"])
+def test_the_baseline_is_a_thin_line_with_the_colour_and_the_dashes_of_its_level(by):
+    table = rounds(("mnli",) if by == "strategy" else ("mnli", "reviews"))
+    table["baseline"] = [{"accuracy": value / 2, "macro_f1": 0.5} for value in table["accuracy"]]
+    drawn = figures.learning_curves(table, by="strategy") if by == "strategy" else figures.data_size(table, 1.0)
+    ax, looks = drawn.axes[0], set()
+    thin = [line for line in ax.lines if line.get_linewidth() < 1]
+    thick = [line for line in ax.lines if line.get_marker() not in ("None", "")]
+    for level, some in table.groupby(by, sort=False):
+        half = some.groupby("labelled")["accuracy"].mean().to_numpy() / 2
+        (line,) = [line for line in thin if line.get_ydata() == pytest.approx(half)]
+        (whole,) = [line for line in thick if line.get_ydata() == pytest.approx(2 * half)]
+        assert same_color(line.get_color(), whole.get_color()), level
+        assert line.is_dashed() == whole.is_dashed()
+        looks.add(line.is_dashed())
+    assert looks == {True, False}, "in black and white they would be one"
+
+
 def test_the_spread_is_drawn_as_it_is_in_the_table():
     table = pd.DataFrame({"task": ["a", "a", "b", "b"], "labelled": [10, 100] * 2, "deviation": [0.1, 0.2, 0.3, 0.4]})
     (ax,) = figures.spread(table).axes
