@@ -97,8 +97,14 @@ def rows(page) -> list[list[str]]:
     return found.evaluate_all("rows => rows.map(row => [...row.cells].map(cell => cell.textContent))")
 
 
-def numbers(page) -> list[int]:
-    return [int(row[1]) for row in rows(page)]
+def wait_for_rows(page, expected: list[int]) -> None:
+    """Until these rows are shown: they come in a message of their own, after the one with their number."""
+    for _ in range(10 * PATIENCE):
+        found = [int(row[1]) for row in rows(page)]
+        if found == expected:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"shown are {found}, not {expected}")
 
 
 def wait_for_row(page, number: int) -> None:
@@ -129,7 +135,7 @@ def search(page, text: str, answer) -> None:
 
 
 def test_it_shows_rows_histogram_details_and_both_runs(page, shown, explorer):
-    assert numbers(page) == explorer.table["row"][:15].tolist()
+    wait_for_rows(page, explorer.table["row"][:15].tolist())
     wait_for_row(page, explorer.table["row"][0])
     assert page.get_by_role("img", name="Histogram").is_visible()
     assert page.get_by_role("img", name="20 passes").count() == 3
@@ -156,7 +162,7 @@ def test_rows_are_chosen_with_the_mouse_and_walked_through_with_keys(page, explo
     assert page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex") == 1, "keys stay in the table"
     page.get_by_role("button", name="next page").click()
     wait_for_row(page, order[15])
-    assert numbers(page) == order[15:30]
+    wait_for_rows(page, order[15:30])
 
 
 def test_a_column_sorts_and_says_so(page, explorer):
@@ -164,7 +170,7 @@ def test_a_column_sorts_and_says_so(page, explorer):
     page.locator("th[aria-sort=descending]").get_by_text("entropy").wait_for()
     expected = explorer.table.sort_values("entropy", ascending=False)["row"].tolist()
     wait_for_row(page, expected[0])
-    assert numbers(page) == expected[:15]
+    wait_for_rows(page, expected[:15])
     page.get_by_role("button", name="rank").click()
     wait_for_row(page, explorer.table["row"][0])
 
@@ -174,13 +180,13 @@ def test_filters_and_search_are_answered_with_rows_and_their_number(page, explor
     control(page, "Class").select_option("neutral")
     expected = table.query("label == 1")
     wait_for_count(page, f"{len(expected)} of 45 rows match")
-    assert numbers(page) == expected["row"][:15].tolist()
+    wait_for_rows(page, expected["row"][:15].tolist())
     found = [all(word in f"{one.first} {one.second}" for word in ("superb", "film")) for one in expected.itertuples()]
     search(page, "superb film", count(page, f"{sum(found)} of 45 rows match"))
     control(page, "regular expression").check()
     search(page, "film (", page.get_by_role("alert").get_by_text("is not a regular expression"))
     search(page, "no such text", count(page, "0 of 45 rows match"))
-    assert rows(page) == []
+    wait_for_rows(page, [])
 
 
 def test_the_round_slides_with_keys(page, explorer):
