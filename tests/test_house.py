@@ -1,6 +1,8 @@
 """The rooms of lib, in their order: a room imports only from rooms below it, and no module from one that needs it."""
 
 import ast
+import re
+from collections import Counter
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -71,3 +73,20 @@ def test_no_module_needs_itself():
     packages = {name for name, path in MODULES.items() if path.name == "__init__.py"}
     graph = {name: others - packages for name, others in IMPORTS.items() if name not in packages}
     assert len([*TopologicalSorter(graph).static_order()]) >= len(graph)  # raises CycleError for a circle
+
+
+def test_every_public_function_is_called_outside_of_the_tests():
+    """What a notebook once called and calls no more would be tested for ever and seen by nobody."""
+    sources = [
+        *FOLDER.rglob("*.py"),
+        *(FOLDER.parent / "notebooks").glob("*.ipynb"),
+        *(FOLDER.parent / "docs").rglob("*.py"),
+    ]
+    words = Counter(re.findall(r"\w+", "\n".join(path.read_text("utf-8") for path in sources)))
+    defined = {
+        node.name
+        for path in FOLDER.rglob("*.py")
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+    assert [name for name in sorted(defined) if words[name] < 2] == []

@@ -17,6 +17,7 @@ from lib.store import results
 
 RANDOMS = "random's labels"
 WITHIN = 0.01  # of accuracy: less does not matter
+UNEVEN = 0.8  # share of the most frequent class, from which on accuracy says little
 
 
 def sides(differences: pd.DataFrame, name: str = "task") -> dict[str, list[str]]:
@@ -39,7 +40,7 @@ def say_sides(differences: pd.DataFrame, verbs: dict[str, str]) -> str:
     return "; ".join(f"{verbs[side]} {listed(tasks)}" for side, tasks in found.items() if tasks)
 
 
-def say_answer(differences: pd.DataFrame, saved: pd.DataFrame, recalls: pd.DataFrame) -> str:
+def say_whether_it_pays(differences: pd.DataFrame, saved: pd.DataFrame, recalls: pd.DataFrame) -> str:
     """Does asking the model pay, and how many labels does it save? Tasks on which nothing was learnt are said first.
 
     recalls: as lib.reading.worth.recalls gives them; differences, saved: as `say_area` and `say_saved` take them.
@@ -70,6 +71,20 @@ def say_area(differences: pd.DataFrame) -> str:
     what = "the mean accuracy over all sizes of T minus random's"
     brackets = f"(In brackets {what}, over {seeds}; better or worse: its 95 % interval excludes zero.)"
     return " ".join([*said, brackets, *say_seeds(differences)])
+
+
+def say_uneven(rounds: pd.DataFrame) -> str:
+    """What macro-F1 says where one class is most of the rows, so that accuracy says little: over all sizes of T."""
+    largest = rounds.groupby("task", sort=False)["majority"].mean()
+    some = rounds[rounds["task"].isin(largest.index[largest >= UNEVEN])].dropna(subset="macro_f1")
+    areas = statistics.area_under_curve(some, ["task", "strategy", "seed"], "macro_f1")
+    found = statistics.paired_difference(areas, "area", "strategy", "random", ["task"])
+    return " ".join(
+        f"On {named(row['task'])} {100 * largest[row['task']]:.0f} % of the validation rows are of one class, so that "
+        f"accuracy hardly moves. Macro-F1, in which each class counts alike, says more: over all sizes of T "
+        f"{named(row['strategy'])}'s minus random's is {with_interval(row)}."
+        for row in found.to_dict("records")
+    )
 
 
 def say_seeds(differences: pd.DataFrame) -> list[str]:

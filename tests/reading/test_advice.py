@@ -75,14 +75,14 @@ def test_where_nothing_was_learnt_this_is_said_in_place_of_a_comparison():
     areas = differences(("sst2", 0.023, 0.008, 0.039), ("own", 0.006, -0.02, 0.03))
     columns = ["task", "labelled", "mean", "low", "guess"]
     recalls = pd.DataFrame([("sst2", 910, 0.82, 0.8, 0.5), ("own", 604, 0.51, 0.48, 0.5)], columns=columns)
-    said = advice.say_answer(areas, saved, recalls)
+    said = advice.say_whether_it_pays(areas, saved, recalls)
     assert "On own these runs have learnt nothing that can be told: with 604 labels" in said
     assert "is 0.51, and a guess has 0.50." in said
     assert said.endswith(f"{advice.say_area(areas)} {advice.say_saved(saved.iloc[:1])}")
-    alone = advice.say_answer(areas.iloc[1:], saved.iloc[1:], recalls.iloc[1:])
+    alone = advice.say_whether_it_pays(areas.iloc[1:], saved.iloc[1:], recalls.iloc[1:])
     assert "BALD needs" not in alone
     both = recalls.assign(low=0.7)
-    assert advice.say_answer(areas, saved, both) == f"{advice.say_area(areas)} {advice.say_saved(saved)}"
+    assert advice.say_whether_it_pays(areas, saved, both) == f"{advice.say_area(areas)} {advice.say_saved(saved)}"
 
 
 def test_a_size_that_no_run_reached_is_not_said_as_a_number_of_labels():
@@ -151,3 +151,19 @@ def test_a_rare_class_is_counted_where_there_is_one():
 )
 def test_nothing_is_said_of_nothing(say):
     assert say(pd.DataFrame()) == NOTHING
+
+
+def test_where_one_class_is_most_of_the_rows_the_answer_tells_macro_f1():
+    rows = [
+        {"task": task, "strategy": strategy, "seed": seed, "labelled": size, "majority": majority}
+        | {"macro_f1": 0.5 + 0.1 * (strategy == "bald") + 0.01 * seed * (strategy == "bald") + size / 1000}
+        for task, majority in (("trec", 0.3), ("sst2", 0.96))
+        for strategy in ("bald", "random")
+        for seed in range(3)
+        for size in (10, 110, 210)
+    ]
+    said = advice.say_uneven(pd.DataFrame(rows))
+    assert "On SST-2 96 % of the validation rows are of one class" in said
+    assert "BALD's minus random's is +0.110, 95 % interval +0.085 to +0.135" in said
+    assert "TREC" not in said
+    assert advice.say_uneven(pd.DataFrame(rows[:18])) == ""

@@ -377,3 +377,11 @@ def test_who_reads_of_bald_on_sst2_reads_that_its_sentences_are_longer_than_its_
     place, heading = re.search(r"\(\.\./(\S+)#([^\s)]+)\)", said).groups()
     headings = re.findall(r"^#+ (.*)$", (ROOT / place).read_text("utf-8"), re.MULTILINE)
     assert heading in [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in headings]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "chance", "told"), [(0.4, 0.34, 0), (0.37, 0.34, 1), (0.983, 0.957, 0), (0.96, 0.957, 1)]
+)
+def test_little_above_chance_is_measured_by_what_there_is_to_learn(accuracy, chance, told):
+    runs = pd.DataFrame({"task": ["sst2"], "labelled": 910, "accuracy": accuracy, "majority": chance})
+    assert len(wording.say_chance(runs)) == told
