@@ -81,7 +81,7 @@ def say_uneven(rounds: pd.DataFrame) -> str:
     found = statistics.paired_difference(areas, "area", "strategy", "random", ["task"])
     return " ".join(
         f"On {named(row['task'])} {100 * largest[row['task']]:.0f} % of the validation rows are of one class, so that "
-        f"accuracy hardly moves. Macro-F1, in which each class counts alike, says more: over all sizes of T "
+        "accuracy hardly moves. Macro-F1, in which each class counts alike, says more: over all sizes of T "
         f"{named(row['strategy'])}'s minus random's is {with_interval(row)}."
         for row in found.to_dict("records")
     )

@@ -5,7 +5,7 @@ import pandas as pd
 
 from lib.fields import named
 from lib.protocol import Protocol
-from lib.reading.wording import NOTHING, SINGLE, is_clear, listed, number, of_rows, with_interval
+from lib.reading.wording import NOTHING, SINGLE, is_clear, level_of, listed, number, of_rows, with_interval
 
 ALPHA = 0.05  # share of tests without an effect that say there is one
 VERDICTS = ("supported", "not supported", "inconclusive")
@@ -60,8 +60,7 @@ def say_narrowest(widths: pd.DataFrame) -> str:
     known = known[known.groupby("task")["mean"].transform("count") > 1]
     best = known.loc[known.groupby("task", sort=False)["mean"].idxmin()] if len(known) else known
     parts = [
-        f"on {named(row['task'])} F = {row['frozen']} ({row['mean']:.3f})".replace("= -", "= −")
-        for _, row in best.iterrows()
+        f"on {named(row['task'])} {level_of('frozen', row['frozen'])} ({row['mean']:.3f})" for _, row in best.iterrows()
     ]
     return f"The narrowest intervals, on average, are: {'; '.join(parts)}." if parts else ""
 

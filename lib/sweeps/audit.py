@@ -36,7 +36,7 @@ def check(store: Path) -> list[str]:
     problems = [line] if (line := older(store)) else []
     for folder in sorted(store.iterdir()):
         if folder == published.STUDIES or folder.name == published.OWN_DATA:
-            continue  # `check_studies` reads it; no runs
+            continue  # `check_studies` reads the one, and the other holds no runs
         if not folder.is_dir():
             problems.append(f"{folder.name}: foreign: a store holds one folder a run")
         elif (folder / "protocol.json").exists():
