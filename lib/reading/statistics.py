@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special, stats
 from statsmodels.stats.weightstats import ttost_paired
 
 from lib.fields import StudyError, named, one_of
@@ -35,7 +35,13 @@ def t_interval(values, level: float = LEVEL, step: float = 0.0) -> tuple[float, 
     if len(values) < 2:
         return np.nan, np.nan
     mean, error = values.mean(), deviation(values, step) / np.sqrt(len(values))
-    return stats.t.interval(level, len(values) - 1, mean, error) if error else (mean, mean)
+    half = t_quantile((1 + level) / 2, len(values) - 1) * error
+    return mean - half, mean + half
+
+
+def t_quantile(level: float, degrees: int) -> float:
+    """Of Student's t: scipy.stats.t.ppf without its checks, which take fifteen times as long as the quantile."""
+    return special.stdtrit(degrees, level)
 
 
 def equivalence(ours, theirs, margin: float) -> float:

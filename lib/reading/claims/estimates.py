@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from statsmodels.stats.power import TTestPower, normal_power
 
-from lib.reading.statistics import LEVEL, deviation, t_interval
+from lib.reading.statistics import LEVEL, deviation, t_interval, t_quantile
 
 ALPHA = 1 - LEVEL
 POWER = 0.8  # probability of a verdict for which seeds are counted
@@ -39,14 +39,14 @@ def mean_of(values, step: float = 0.0, level: float = LEVEL, unit: float = 1.0) 
     if runs < 2:
         return Estimate(value, low, high, runs, unit=unit)
     spread = deviation(values, step)
-    p = 2 * stats.t.sf(abs(value) * np.sqrt(runs) / spread, runs - 1) if spread else float(value == 0)
+    p = 2 * special.stdtr(runs - 1, -abs(value) * np.sqrt(runs) / spread) if spread else float(value == 0)
     power = _power_of_mean(value, spread, TTestPower().power, 1 - level) if spread else None
     return Estimate(value, low, high, runs, float(p), power, unit)
 
 
 def of_interval(value: float, low: float, high: float, runs: int) -> Estimate:
     """The estimate that Student's t interval of a mean over so many runs says: the spread follows from its width."""
-    spread = (high - low) / 2 / stats.t.ppf(1 - ALPHA / 2, runs - 1) * np.sqrt(runs) if runs > 1 else np.nan
+    spread = (high - low) / 2 / t_quantile(1 - ALPHA / 2, runs - 1) * np.sqrt(runs) if runs > 1 else np.nan
     power = _power_of_mean(value, spread, TTestPower().power, ALPHA) if spread > 0 else None
     return Estimate(value, low, high, runs, power=power)
 
@@ -84,10 +84,10 @@ def log_ratio_of_spreads(ours, theirs, level: float = LEVEL) -> Estimate:
     if not all(variances):
         return Estimate(np.nan, np.nan, np.nan, runs)
     value, half = 0.5 * np.log(variances[0] / variances[1]), 0.5 * np.log(_f_quantile(runs, level))
-    p = 2 * stats.f.sf(np.exp(2 * abs(value)), runs - 1, runs - 1)
+    p = 2 * special.fdtrc(runs - 1, runs - 1, np.exp(2 * abs(value)))
 
     def power(seeds, margin):
-        return stats.f.sf(_f_quantile(seeds, level) * np.exp(-2 * abs(value)), seeds - 1, seeds - 1)
+        return special.fdtrc(seeds - 1, seeds - 1, _f_quantile(seeds, level) * np.exp(-2 * abs(value)))
 
     return Estimate(value, value - half, value + half, runs, float(p), power)
 
@@ -135,7 +135,7 @@ def _power_of_mean(value: float, spread: float, one_sided: Callable, alpha: floa
 
 
 def _f_quantile(seeds, level: float):
-    return stats.f.ppf((1 + level) / 2, seeds - 1, seeds - 1)
+    return special.fdtri(seeds - 1, seeds - 1, (1 + level) / 2)
 
 
 def verdict(estimate: Estimate, expected: int, margin: float) -> str:
