@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,8 +220,13 @@ def hub_folder(options: dict[str, str], caller: Path) -> dict[str, str]:
     return {"hub": str(folder)}
 
 
-def parse(arguments: list[str], known: dict[str, str] = OPTIONS) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Options and -p pairs. Not argparse, which takes the value of `-p frozen -2,0` for an option."""
+def parse(
+    arguments: list[str], known: dict[str, str] = OPTIONS, offered: Iterable[str] = OPTIONS
+) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Options and -p pairs. Not argparse, which takes the value of `-p frozen -2,0` for an option.
+
+    offered: the options that are named where one is unknown.
+    """
     options, pairs, rest = {}, [], list(arguments)
     while rest:
         option = rest.pop(0)
@@ -228,8 +234,8 @@ def parse(arguments: list[str], known: dict[str, str] = OPTIONS) -> tuple[dict[s
             option, value = option.split("=", 1)
             rest.insert(0, value)
         if option not in known:
-            near = meant(option, [*known, "--help"])
-            raise UsageError(f"unknown argument {option!r}{near}: choose from {', '.join(known)}, --help")
+            near = meant(option, [*offered, "--help"])
+            raise UsageError(f"unknown argument {option!r}{near}: choose from {', '.join(offered)}, --help")
         if not known[option]:
             options[option] = ""
             continue

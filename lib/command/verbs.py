@@ -18,10 +18,7 @@ from lib.command.options import (
 
 def plan_benchmark(arguments: list[str], caller: Path) -> dict[str, str]:
     """hub and only, as lib.benchmark.table.main takes them. Raises UsageError."""
-    options, pairs = parse(arguments)
-    for option in [*options, *(["-p"] if pairs else [])]:
-        if option not in ("--hub", "--only"):
-            raise UsageError(f"{option} does not belong to benchmark: it takes --hub FOLDER and --only NAME[,NAME]")
+    options, _ = taken("benchmark", {"--hub": "FOLDER", "--only": "NAME[,NAME]"}, arguments)
     return {"only": options.get("--only", ""), **hub_folder(options, caller)}
 
 
@@ -29,9 +26,7 @@ def plan_label(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) 
     """For `label FILE [-p NAME VALUE]...`: notebook 07 and the values of its parameters. Raises UsageError."""
     if not arguments or arguments[0].startswith("-"):
         raise UsageError("label needs FILE after it: ./run_all.sh label my.csv -p labels negative,positive")
-    options, pairs = parse(arguments[1:])
-    for option in options:
-        raise UsageError(f"{option} does not belong to label: it takes FILE and -p NAME VALUE")
+    _, pairs = taken("label", {"-p": "NAME VALUE"}, arguments[1:])
     file = (caller / arguments[0]).resolve()
     if not file.is_file():
         raise UsageError(f"label {arguments[0]}: there is no such file: give a csv, tsv, jsonl, parquet or xlsx")
@@ -46,11 +41,8 @@ def plan_audit(arguments: list[str], caller: Path) -> dict:
     """For `check` and `verify`: verb, store and, of verify, name, round_ and hub. Raises UsageError."""
     verb, *rest = arguments
     name = rest.pop(0) if verb == "verify" and rest and not rest[0].startswith("-") else ""
-    takes = {"check": ("--results",), "verify": ("--round", "--hub", "--results")}[verb]
-    options, pairs = parse(rest, OPTIONS | {"--round": "N"})
-    for option in [*options, *(["-p"] if pairs else [])]:
-        if option not in takes:
-            raise UsageError(f"{option} does not belong to {verb}: it takes {', '.join(takes)}")
+    takes = {"--results": "FOLDER"}
+    options, _ = taken(verb, takes if verb == "check" else {"--round": "N", "--hub": "FOLDER", **takes}, rest)
     if not options.get("--round", "0").isdecimal():
         raise UsageError(f"--round {options['--round']}: give a whole number, for example --round 1")
     given = {"verb": verb, "store": results_folder(options, caller).get("results", "")}
@@ -58,3 +50,13 @@ def plan_audit(arguments: list[str], caller: Path) -> dict:
         round_ = int(options["--round"]) if "--round" in options else None
         given |= {"name": name, "round_": round_, "hub": hub_folder(options, caller).get("hub", "")}
     return given
+
+
+def taken(verb: str, takes: dict[str, str], arguments: list[str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """`parse` for a verb that takes these options alone: option → what stands after it."""
+    options, pairs = parse(arguments, OPTIONS | {"--round": "N"} | takes, takes)
+    for option in [*options, *(["-p"] if pairs else [])]:
+        if option not in takes:
+            listed = ", ".join(f"{name} {value}" for name, value in takes.items())
+            raise UsageError(f"{option} does not belong to {verb}: it takes {listed}")
+    return options, pairs

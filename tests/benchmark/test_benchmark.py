@@ -171,7 +171,8 @@ MISTAKES = {
     "-p runs 1": "-p does not belong to benchmark",
     "--only speed": "no measurement 'speed': choose from encode",
     "--only pol_4000": "no measurement 'pol_4000' (did you mean pool_4000?)",
-    "--dry-run": "--dry-run does not belong",
+    "--dry-run": "--dry-run does not belong to benchmark: it takes --hub FOLDER, --only NAME[,NAME]",
+    "--ony encode": "unknown argument '--ony' (did you mean --only?): choose from --hub, --only, --help",
 }
 
 
