@@ -87,6 +87,28 @@ def say_uneven(rounds: pd.DataFrame) -> str:
     )
 
 
+def say_saturated(rounds: pd.DataFrame) -> str:
+    """Where random is as accurate after its first batch as in the end: batches too large to show who gets there first.
+
+    Tasks on which it is hardly better in the end than the most frequent class are left out.
+    """
+    said = []
+    for task, some in rounds[rounds["strategy"] == "random"].groupby("task", sort=False):
+        curve, sizes = some.groupby("labelled")["accuracy"].mean(), sorted(some["labelled"].unique())
+        if (
+            len(sizes) > 2
+            and curve.iloc[1] >= curve.iloc[-1] - WITHIN
+            and curve.iloc[-1] > some["majority"].mean() + 0.05
+        ):
+            smaller = max(1, (sizes[1] - sizes[0]) // 10)
+            said.append(
+                f"On {named(task)} one batch at random teaches almost everything: accuracy {curve.iloc[1]:.3f} with "
+                f"{sizes[1]} labels and {curve.iloc[-1]:.3f} with {sizes[-1]}. Which strategy gets there with fewer "
+                f"labels, smaller batches can show: `-p query {smaller}`."
+            )
+    return " ".join(said)
+
+
 def say_seeds(differences: pd.DataFrame) -> list[str]:
     """How many seeds would probably tell, where these do not: for an effect and a spread as these runs have them."""
     told, several = [], differences["strategy"].nunique() > 1

@@ -167,3 +167,21 @@ def test_where_one_class_is_most_of_the_rows_the_answer_tells_macro_f1():
     assert "BALD's minus random's is +0.110, 95 % interval +0.085 to +0.135" in said
     assert "TREC" not in said
     assert advice.say_uneven(pd.DataFrame(rows[:18])) == ""
+
+
+def test_where_one_batch_teaches_everything_smaller_ones_are_proposed():
+    curves = {"trec": (0.3, 0.975, 0.981), "sst2": (0.6, 0.75, 0.8), "qnli": (0.5, 0.51, 0.51)}
+    rows = [
+        {"task": task, "strategy": strategy, "seed": seed, "labelled": 10 + 100 * place, "majority": 0.5}
+        | {"accuracy": accuracy + 0.001 * seed - 0.2 * (strategy == "bald")}
+        for task, curve in curves.items()
+        for strategy in ("bald", "random")
+        for seed in range(3)
+        for place, accuracy in enumerate(curve)
+    ]
+    said = advice.say_saturated(pd.DataFrame(rows))
+    assert "On TREC one batch at random teaches almost everything: accuracy 0.976 with 110 labels and 0.982" in said
+    assert said.endswith("`-p query 10`.")
+    assert "SST-2" not in said, "it goes on learning"
+    assert "QNLI" not in said, "it has learnt nothing"
+    assert advice.say_saturated(pd.DataFrame(rows[:9])) == "", "no random runs"
