@@ -116,7 +116,10 @@ def bars(table):
 
 
 def shared_legend(figure, axes, prefix: str = "") -> None:
-    """One legend of all axes, below them, where it hides no data. prefix: before numbers, which are put in order."""
+    """One legend of all axes, below them, where it hides no data, and in as many lines as the figure's width needs.
+
+    prefix: before numbers, which are put in order.
+    """
     drawn = {name: handle for ax in axes for handle, name in zip(*ax.get_legend_handles_labels(), strict=True)}
     numbers = sorted((level for level in drawn if _is_number(level)), key=int) if prefix else []
     levels = numbers + [level for level in drawn if level not in numbers]
@@ -125,7 +128,12 @@ def shared_legend(figure, axes, prefix: str = "") -> None:
     for ax in axes:
         if ax.get_legend():
             ax.get_legend().remove()
-    figure.legend(handles, texts, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=len(texts), frameon=False)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.02), "frameon": False}
+    for columns in range(len(texts), 0, -1):
+        legend = figure.legend(handles, texts, ncols=columns, **place)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
 
 
 def _is_number(level: str) -> bool:

@@ -81,7 +81,7 @@ def say_uneven(rounds: pd.DataFrame) -> str:
     found = statistics.paired_difference(areas, "area", "strategy", "random", ["task"])
     return " ".join(
         f"On {named(row['task'])} {100 * largest[row['task']]:.0f} % of the validation rows are of one class, so that "
-        "accuracy hardly moves. Macro-F1, in which each class counts alike, says more: over all sizes of T "
+        "accuracy says little. Macro-F1, in which each class counts alike, says more: over all sizes of T "
         f"{named(row['strategy'])}'s minus random's is {with_interval(row)}."
         for row in found.to_dict("records")
     )
@@ -126,11 +126,11 @@ def say_saved(saved: pd.DataFrame) -> str:
     """How many labels each strategy needs until it is as good as random is at the end, and random itself."""
     if not len(saved):
         return NOTHING
-    parts = []
+    parts, alone = [], saved["task"].nunique() == 1
     for strategy, some in saved.groupby("strategy", sort=False):
         rows = some.to_dict("records")
         needs = [
-            f"{_labels(row)} labels instead of {row[RANDOMS]:.0f} on {named(row['task'])}{_doubt(row)}"
+            f"{_labels(row)} labels instead of {row[RANDOMS]:.0f} on {named(row['task'])}{_doubt(row, alone)}"
             for row in rows
             if _reached(row)
         ]
@@ -154,10 +154,13 @@ def _labels(row: dict) -> str:
     return f"{'at least ' * (_reached(row) < row['runs'])}{row['labels']:.0f}"
 
 
-def _doubt(row: dict) -> str:
+def _doubt(row: dict, with_saved: bool) -> str:
     if pd.isna(row["low"]):
         return " (one run)"
-    return " (which chance alone can give)" if row["low"] <= 0 <= row["high"] else ""
+    saved, low, high = (f"{row[name]:.0f}".replace("-", "−") for name in ("saved", "low", "high"))
+    said = [f"labels saved: {saved}, 95 % interval {low} to {high}"] if with_saved else []
+    said += ["which chance alone can give"] if row["low"] <= 0 <= row["high"] else []
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def say_first_batch(differences: pd.DataFrame) -> str:
@@ -168,15 +171,15 @@ def say_first_batch(differences: pd.DataFrame) -> str:
     first = differences[differences["labelled"] == size]
     worst = first.loc[first["mean"].idxmin()]
     others = first.drop(worst.name)
-    said = (
-        f"The first batch is the risk, for a model that has seen a handful of labels chooses it: with {size} labels "
-        f"BALD's accuracy differs from random's by {with_interval(worst.to_dict())} on {named(worst['task'])}"
-    )
-    if worst["high"] >= 0:
-        said = (
-            f"The first batch, which a model chooses that has seen a handful of labels, shows no clear loss: with "
-            f"{size} labels BALD's accuracy differs from random's by {number(worst['mean'])} on {named(worst['task'])}"
-        )
+    said = "The first batch, which a model chooses that has seen a handful of labels,"
+    if worst["high"] < 0:
+        said = "The first batch is the risk, for a model that has seen a handful of labels chooses it:"
+    elif worst["low"] > 0:
+        said += " already helps:"
+    else:
+        said += " shows no clear loss:"
+    by = with_interval(worst.to_dict()) if is_clear(worst) else number(worst["mean"])
+    said += f" with {size} labels BALD's accuracy differs from random's by {by} on {named(worst['task'])}"
     rest = [f"{number(row['mean'])} on {named(row['task'])}" for row in others.to_dict("records")]
     return f"{said}{f', and {listed(rest)}' if rest else ''}."
 

@@ -113,8 +113,12 @@ def macro_f1_difference(rounds: pd.DataFrame, minus: str = "random") -> pd.DataF
 
 
 def values(rounds: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """Mean accuracy of fine-tuning with its interval, mean macro-F1, and the baseline's accuracy on the same rows."""
+    """Mean accuracy of fine-tuning with its interval, mean macro-F1, and the baseline's accuracy on the same rows.
+
+    An accuracy lies between 0 and 1, and so do the ends of its interval.
+    """
     table = summary(rounds, "accuracy", by, t_interval)
+    table[["low", "high"]] = table[["low", "high"]].clip(0, 1)
     extra = rounds.groupby(by, sort=False)["macro_f1"].mean().rename("macro_f1")
     baseline = baseline_curves(rounds).groupby(by, sort=False)["accuracy"].mean().rename("baseline")
     return table.drop(columns="width").join(extra, on=by).join(baseline, on=by)

@@ -64,7 +64,8 @@ def test_labels_saved_say_both_numbers_and_whether_chance_alone_can_give_them():
     said = advice.say_saved(pd.DataFrame(rows, columns=columns))
     assert "BALD needs 390 labels instead of 650 on SST-2 and 850 labels instead of 670 on TREC." in said
     unsure = pd.DataFrame([("sst2", "bald", 390, 450, 60, -149, 371, 5, "5 of 5")], columns=columns)
-    assert "390 labels instead of 450 on SST-2 (which chance alone can give)" in advice.say_saved(unsure)
+    interval = "labels saved: 60, 95 % interval −149 to 371"  # of a task alone
+    assert f"390 labels instead of 450 on SST-2 ({interval}; which chance alone can give)" in advice.say_saved(unsure)
 
 
 def test_where_nothing_was_learnt_this_is_said_in_place_of_a_comparison():
@@ -103,6 +104,13 @@ def test_the_first_batch_is_a_risk_only_where_its_loss_is_certain(high, words):
     assert words in said
     assert "−0.118" in said
     assert "−0.018 on SST-2" in said
+
+
+def test_a_first_batch_that_surely_gains_helps():
+    said = advice.say_first_batch(differences(("own", 0.074, 0.058, 0.09)))
+    assert (
+        "already helps: with 110 labels BALD's accuracy differs from random's by +0.074, 95 % interval +0.058" in said
+    )
 
 
 def test_of_frozen_layers_the_range_is_said_and_which_differences_are_clear():

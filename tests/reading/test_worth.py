@@ -92,6 +92,14 @@ def test_fine_tuning_is_compared_with_the_baseline_of_the_same_run_and_size():
     assert means["baseline"].to_numpy() == pytest.approx(means["mean"].to_numpy() - 0.15)
 
 
+def test_the_interval_of_an_accuracy_ends_at_one():
+    table = rounds()
+    table = table.assign(accuracy=np.where(table["seed"] == table["seed"].min(), 0.9, 1.0))
+    means = worth.values(table.assign(macro_f1=0.5), ["strategy", "labelled"])
+    assert (means["high"] == 1).all()
+    assert means["low"].between(0, 0.99).all()
+
+
 @pytest.mark.parametrize("columns", [{}, {"baseline": None}], ids=["no column", "no values"])
 def test_runs_without_a_baseline_have_no_line_and_no_row(columns):
     assert not len(worth.baseline_curves(rounds(**columns)))
