@@ -43,6 +43,8 @@ def say_sides(differences: pd.DataFrame, verbs: dict[str, str]) -> str:
 def say_whether_it_pays(differences: pd.DataFrame, saved: pd.DataFrame, recalls: pd.DataFrame) -> str:
     """Does asking the model pay, and how many labels does it save? Tasks on which nothing was learnt are said first.
 
+    What is compared on them are guesses, so that no more is said of them.
+
     recalls: as lib.reading.worth.recalls gives them; differences, saved: as `say_area` and `say_saved` take them.
     """
     blind = recalls[recalls["low"].fillna(recalls["mean"]) <= recalls["guess"]]
@@ -52,8 +54,9 @@ def say_whether_it_pays(differences: pd.DataFrame, saved: pd.DataFrame, recalls:
         "rows are labelled, it takes more labels, or labels that the texts can tell."
         for row in blind.to_dict("records")
     ]
-    saved = saved[~saved["task"].isin(blind["task"])]
-    return " ".join([*said, say_area(differences), *([say_saved(saved)] if len(saved) or not said else [])])
+    differences, saved = (table[~table["task"].isin(blind["task"])] for table in (differences, saved))
+    said += [say_area(differences)] if len(differences) or not said else []
+    return " ".join([*said, *([say_saved(saved)] if len(saved) or not said else [])])
 
 
 def say_area(differences: pd.DataFrame) -> str:
