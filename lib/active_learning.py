@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib import scoring, uncertainty
+from lib import gpus, scoring, uncertainty
 from lib.data.tasks import Task, load_task
 from lib.fields import StudyError
 from lib.model import Classifier, build_classifier
@@ -125,12 +125,14 @@ def split_rows(protocol: Protocol, task: Task) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Clock:
-    """Seconds since the last call, by name."""
+    """Seconds since the last call, by name; a GPU has done by then what it was given."""
 
     def __init__(self):
+        gpus.wait()
         self.seconds, self.last = {}, time.perf_counter()
 
     def __call__(self, name: str) -> None:
+        gpus.wait()
         now = time.perf_counter()
         self.seconds[name], self.last = round(now - self.last, 3), now
 

@@ -10,7 +10,7 @@ import lib
 
 FOLDER = Path(lib.__file__).parent
 ORDER = [  # from the ground up; in a row, what does not know of each other
-    ["fields"],
+    ["fields", "gpus"],
     ["protocol"],
     ["acquisition"],
     ["data"],

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lib import gpus
 from lib.protocol import Protocol
 
 
@@ -59,8 +60,10 @@ def peak() -> float:
 
 
 def seconds(function) -> float:
+    gpus.wait()
     start = time.perf_counter()
     function()
+    gpus.wait()
     return time.perf_counter() - start
 
 

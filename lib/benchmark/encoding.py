@@ -16,14 +16,15 @@ def encode(bench: Bench) -> list[Result]:
     protocol, rows, classifier = bench.prepared(pairs=True)
     encoder, numbers = classifier.encoder, np.arange(min(bench.rows, len(rows)))
     dtype = torch.bfloat16 if protocol.precision == "bfloat16" else torch.float32
-    bare = AutoModel.from_pretrained(checkpoint(protocol.encoder), dtype=dtype).eval()
+    device = next(encoder.parameters()).device
+    bare = AutoModel.from_pretrained(checkpoint(protocol.encoder), dtype=dtype).eval().to(device)
     order = numbers[np.argsort(rows.lengths_N[numbers], kind="stable")]
-    padded = [pad(rows, order[i : i + 64]) for i in range(0, len(order), 64)]
+    padded = [pad(rows, order[i : i + 64], device) for i in range(0, len(order), 64)]
 
     @torch.inference_mode()
     def ours():
-        for some in rows.token_batches(numbers, TOKENS["cpu"]):
-            encoder(rows.batch(some))
+        for some in rows.token_batches(numbers, TOKENS[device.type]):
+            encoder(rows.batch(some, device))
 
     @torch.inference_mode()
     def theirs():
@@ -40,7 +41,7 @@ def encode(bench: Bench) -> list[Result]:
     ]
 
 
-def pad(rows, numbers) -> dict:
+def pad(rows, numbers, device="cpu") -> dict:
     import torch
 
     lengths = rows.lengths_N[numbers]
@@ -48,22 +49,24 @@ def pad(rows, numbers) -> dict:
     tokens, segments = (torch.zeros(mask.shape, dtype=torch.long) for _ in range(2))
     batch = rows.batch(numbers)
     tokens[mask], segments[mask] = batch.tokens_T, batch.segments_T
-    return {"input_ids": tokens, "token_type_ids": segments, "attention_mask": mask.long()}
+    padded = {"input_ids": tokens, "token_type_ids": segments, "attention_mask": mask.long()}
+    return {name: column.to(device) for name, column in padded.items()}
 
 
-def pad_to(rows, numbers, longest: int) -> dict:
+def pad_to(rows, numbers, longest: int, device="cpu") -> dict:
     from torch.nn import functional as F
 
-    return {name: F.pad(column, (0, longest - column.shape[1])) for name, column in pad(rows, numbers).items()}
+    padded = pad(rows, numbers, device)
+    return {name: F.pad(column, (0, longest - column.shape[1])) for name, column in padded.items()}
 
 
 def gemm_rate(encoder, dtype) -> float:
     """Floating-point operations in a second of the best of three products: two of a layer's, and a large square."""
     import torch
 
-    width, best = encoder.width, 0.0
+    width, best, device = encoder.width, 0.0, next(encoder.parameters()).device
     for m, k, n in ((1024, width, 4 * width), (1024, 4 * width, width), (1024, 1024, 1024)):
-        a, b = torch.randn(m, k, dtype=dtype), torch.randn(k, n, dtype=dtype)
+        a, b = torch.randn(m, k, dtype=dtype, device=device), torch.randn(k, n, dtype=dtype, device=device)
         times = in_turns(20, lambda a=a, b=b: a @ b)
         best = max(best, 2 * m * k * n / np.median(times))
     return best

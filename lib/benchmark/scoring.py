@@ -48,8 +48,9 @@ def full_passes(bench: Bench) -> list[Result]:
     numbers, timed = np.arange(min(bench.rows // 10, len(rows))), 3
     masks = round_masks(classifier, replace(protocol, rounds=1, query=1), 0)
     one = {name: mask[:1] for name, mask in masks.items()}
-    bare = AutoModel.from_pretrained(checkpoint(protocol.encoder), dtype=torch.float32).eval()
-    wide = [pad_to(rows, numbers[i : i + 32], protocol.max_length) for i in range(0, len(numbers), 32)]
+    device = next(classifier.parameters()).device
+    bare = AutoModel.from_pretrained(checkpoint(protocol.encoder), dtype=torch.float32).eval().to(device)
+    wide = [pad_to(rows, numbers[i : i + 32], protocol.max_length, device) for i in range(0, len(numbers), 32)]
 
     def ours():
         score(classifier, pool_features(classifier, rows, numbers), masks)

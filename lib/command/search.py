@@ -12,11 +12,9 @@ import sys
 
 import numpy as np
 import pandas as pd
-import torch
 
-from lib.data.tasks import load_task
+from lib.active_learning import prepare, settled
 from lib.fields import StudyError
-from lib.model import build_classifier
 from lib.protocol import Protocol
 from lib.scoring import evaluate
 from lib.training import train
@@ -31,11 +29,12 @@ def search(task_name: str, hub: str, seeds: int, **candidates) -> pd.DataFrame:
         fields = dict(zip(candidates, values, strict=True))
         for seed in range(seeds):
             protocol = Protocol(task=task_name, hub=hub, rows="first", seed=seed, start=910, rounds=0, **fields)
-            task = load_task(task_name, hub, protocol.encoder, protocol.max_length)
-            held_out = np.arange(len(task.train))[-HELD_OUT:]
-            classifier = build_classifier(protocol, task.num_labels)
-            train(classifier, task.train, np.arange(protocol.start), protocol, 0)
-            _, metrics = evaluate(classifier, task.train, held_out, None, {})
+            protocol = protocol.on_this_machine()
+            with settled(protocol):
+                task, classifier = prepare(protocol)
+                held_out = np.arange(len(task.train))[-HELD_OUT:]
+                train(classifier, task.train, np.arange(protocol.start), protocol, 0)
+                _, metrics = evaluate(classifier, task.train, held_out, None, {})
             rows.append({"task": task_name, **fields, "seed": seed, **metrics})
             print(
                 *(f"{name}={value:.4g}" if isinstance(value, float) else value for name, value in rows[-1].items()),
@@ -54,7 +53,6 @@ def main() -> None:
     parser.add_argument("--batch-size", nargs="+", type=int, default=[16])
     parser.add_argument("--hidden", nargs="+", type=int, default=[128])
     given = parser.parse_args()
-    torch.set_num_threads(1)
     tables = [
         search(
             task,

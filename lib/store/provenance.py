@@ -1,12 +1,12 @@
 """What computed a run: the code, the versions of packages and the machine."""
 
 import platform
-import shutil
 import subprocess
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from lib import gpus
 from lib.store.code import code_fingerprint, definitions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,19 +34,17 @@ def provenance() -> dict:
         "code": code_fingerprint(),
         "definitions": definitions(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: version(name) for name in packages} | gpus.stack(),
         "processor": processor(),
+        "device": "cuda" if gpus.name() else "cpu",
     }
 
 
 @cache
 def processor() -> str:
     """Name of the GPU if there is one, else of the CPU and the best of its vector instructions that matter here."""
-    if shutil.which("nvidia-smi"):
-        import torch  # takes seconds: notebooks that only draw do without
-
-        if torch.cuda.is_available():
-            return torch.cuda.get_device_name()
+    if gpu := gpus.name():
+        return gpu
     name, flags = platform.processor() or platform.machine(), ()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()

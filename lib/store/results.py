@@ -264,7 +264,17 @@ class Run:
                     raise self.damaged(path) from error
 
     def begin(self) -> None:
-        """Say what the run is, and clear away what a killed process left half-written."""
+        """Say what the run is, and clear away what a killed process left half-written.
+
+        Raises StudyError if its rounds were computed on another kind of device, where dropout draws other masks.
+        """
+        now, begun = provenance(), self.origin.get("device", "cpu" if self.origin else "")
+        if self.rounds_done and begun not in ("", now["device"]):
+            raise StudyError(
+                f"{self.name}: its first {self.rounds_done} rounds were computed on {begun!r}, and this is "
+                f"{now['device']!r}, where dropout draws other masks: go on there (CUDA_VISIBLE_DEVICES= hides a GPU), "
+                f"or remove {self.folder}"
+            )
         with _clear_errors(self.store):
             for leftover in self.folder.glob("*.tmp"):
                 shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -273,7 +283,7 @@ class Run:
             fields = asdict(self.protocol)
             locations, computing = ({name: fields.pop(name) for name in names} for names in (LOCATIONS, COMPUTING))
             write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
-            origin = {**provenance(), **computing, "locations": locations}
+            origin = {**now, **computing, "locations": locations}
             if self.rounds_done and self.other_code:  # what other code began stays its own
                 origin |= {name: self.origin.get(name) for name in ("commit", "code", "definitions")}
             write_json(self.folder / "provenance.json", origin)

@@ -1,7 +1,6 @@
-"""Workers: processes of this machine, one a core or one a GPU, or those of any Dask scheduler."""
+"""Workers: processes of this machine, by default one a core or one a GPU, or those of any Dask scheduler."""
 
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -9,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from lib import gpus
 from lib.fields import SCHEDULER, StudyError, brief
 from lib.store.code import code_fingerprint, definitions
 
-GPU = "GPU"  # the Dask resource of which a worker has one, and a run takes one
+GPU = "GPU"  # the Dask resource of which a worker has one, its share of a GPU, and a run takes one
 DEATHS = 9  # of workers that a run survives, on this machine; elsewhere the scheduler's allowed-failures
 LOOKS = 5  # seconds without a process after which a worker is replaced
 DEFINITIONS = "__import__('lib.store.code', fromlist=['']).definitions()"  # of the code that a worker has
@@ -37,7 +37,7 @@ def local_cluster(workers: int | None) -> Iterator[str]:
     import dask
     from dask.system import CPU_COUNT
 
-    number, resources = divide(workers, count_gpus(), CPU_COUNT)
+    number, resources = divide(workers, gpus.count(), CPU_COUNT)
     if number < 2 and not resources:
         yield ""
         return
@@ -98,33 +98,10 @@ def answers(address: str) -> str:
 
 
 def divide(workers: int | None, gpus: int, cores: int) -> tuple[int, dict | None]:
-    """How many workers, and the Dask resources of each: never more than one worker a GPU."""
+    """How many workers, and the Dask resources of each. More workers than GPUs share them."""
     if gpus:
-        return min(workers or gpus, gpus), {GPU: 1}
+        return workers or gpus, {GPU: 1}
     return (cores if workers is None else workers), None
-
-
-def count_gpus() -> int:
-    if not shutil.which("nvidia-smi"):  # torch takes seconds to import
-        return 0
-    import torch
-
-    return torch.cuda.device_count()
-
-
-def choose_gpu() -> None:
-    """In a worker: its own GPU, by its number; a worker that sees one GPU takes that."""
-    import torch
-
-    if torch.cuda.device_count() > 1:
-        from distributed import get_worker
-
-        torch.cuda.set_device(gpu_of(get_worker().name, torch.cuda.device_count()))
-
-
-def gpu_of(worker: object, gpus: int) -> int:
-    """The GPU of the worker of this name: local workers are called 0, 1, …; another name takes the first."""
-    return int(worker) % gpus if str(worker).isdecimal() else 0
 
 
 def compute_on(address: str, function: Callable, runs: list) -> Iterator[tuple[object, object, BaseException | None]]:

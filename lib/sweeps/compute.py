@@ -12,6 +12,7 @@ from IPython import get_ipython
 from IPython.display import display
 from tqdm.auto import tqdm
 
+from lib import gpus
 from lib.fields import SCHEDULER, StudyError
 from lib.protocol import Protocol
 from lib.store import own_strategies, results
@@ -139,12 +140,13 @@ class _Task:
     def __call__(self, run: Run) -> Outcome:
         if refused := cluster.other_code(self.code):
             return Outcome(run.name, refused, True)
-        cluster.choose_gpu()
+        gpus.take()
         with own_strategies.unpacked(self.strategies):
-            return _compute(run, self.session)
+            return _compute(run, self.session, in_worker=True)
 
 
-def _compute(run: Run, session: str) -> Outcome:
+def _compute(run: Run, session: str, in_worker: bool = False) -> Outcome:
+    """A worker that has lost its GPU ends, so that Dask tries the run elsewhere and starts another in its place."""
     from lib import active_learning
 
     try:
@@ -154,6 +156,9 @@ def _compute(run: Run, session: str) -> Outcome:
     except StudyError as error:
         return Outcome(run.name, str(error), True, run.rounds_done)
     except Exception as error:
+        if in_worker and gpus.lost(error):
+            traceback.print_exc()
+            os._exit(1)
         return _failed(run, error, traceback.format_exc(), session)
     return Outcome(run.name)
 

@@ -18,7 +18,7 @@ from lib.protocol import profile as get_profile
 from lib.store import code, results
 from lib.store.results import Run
 from lib.sweeps import plans
-from lib.sweeps.cluster import divide, gpu_of
+from lib.sweeps.cluster import divide
 from lib.sweeps.compute import SweepError, cost, sweep
 from lib.sweeps.ledger import ledger, summary
 
@@ -245,12 +245,8 @@ def test_a_study_with_a_plan_is_listed_by_its_stages_and_the_hub_is_not_asked(tm
         (3, 0, 8, (3, None)),
         (None, 2, 8, (2, {"GPU": 1})),
         (1, 2, 8, (1, {"GPU": 1})),
-        (16, 4, 8, (4, {"GPU": 1})),
+        (16, 4, 8, (16, {"GPU": 1})),
     ],
 )
-def test_one_worker_a_gpu_or_one_a_core(asked, gpus, cores, expected):
+def test_one_worker_a_gpu_or_one_a_core_unless_asked(asked, gpus, cores, expected):
     assert divide(asked, gpus, cores) == expected
-
-
-def test_workers_of_one_machine_take_different_gpus():
-    assert [gpu_of(name, 2) for name in (0, 1, 2, "tcp://10.0.0.1:1")] == [0, 1, 0, 0]
