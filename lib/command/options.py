@@ -33,6 +33,10 @@ OPTIONS = {
 ADDRESS = re.compile(r"((tcp|tls|ws|wss)://)?(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}")
 ROWS = ("study", "first")
 HUB = "hub:"  # --data hub:ID[:CONFIG]
+NOT_OF_DATA = {
+    "00": "holds the paper's claims against the paper's tasks: choose from 01 to 06",
+    "07": "labels a file: ./run_all.sh label FILE",
+}
 OF_DATA = "01,02,04,05,06"  # notebooks that --data runs unless --only names others
 SIZES = ("start", "query", "rounds", "pool")  # what -p sets of the plan of --data, for all notebooks alike
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
@@ -113,6 +117,8 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
     if data:
         data["sizes"], pairs = sizes_of_data(pairs)
     chosen = choose(notebooks, options.get("--only", OF_DATA if data else None))
+    for number in [path.name[:2] for path in chosen if data and path.name[:2] in NOT_OF_DATA]:
+        raise UsageError(f"--only {number} and --data: notebook {number} {NOT_OF_DATA[number]}")
     profile = options.get("--profile", PROFILES[0])
     if profile not in PROFILES:
         raise UsageError(f"--profile {profile}{meant(profile, PROFILES)}: choose from {', '.join(PROFILES)}")

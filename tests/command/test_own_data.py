@@ -156,6 +156,7 @@ MISTAKES = {
     "no batch": (("--data", "mine.csv", "-p", "rounds", "0"), "-p rounds 0: give a whole number from 1 on"),
     "half a batch": (("--data", "mine.csv", "-p", "query", "half"), "-p query half: give a whole number"),
     "more than there is": (("--data", "mine.csv", "-p", "query", "50"), "lower query or rounds, or raise pool"),
+    "the paper's claims": (("--data", "mine.csv", "--only", "00,02"), "notebook 00 holds the paper's claims"),
     "of the study": (("-p", "rounds", "3"), "-p rounds 3: no chosen notebook has it"),
     "another class": (("--data", "mine.csv", "--validation", "other.csv"), "is not in the list"),
 }
