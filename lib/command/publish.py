@@ -105,16 +105,31 @@ def publish_figures(figures: Path, target: Path) -> int:
 
 
 def publish_notebooks(notebooks: list[Path], executed: Path) -> int:
-    """Put what was executed to its end in the place of notebooks. → how many"""
+    """Put what was executed to its end in the place of notebooks. → how many
+
+    Raises StudyError, and replaces none, if a notebook was edited since it was executed: the edit would be lost.
+    """
     there = {
         path: nbformat.read(executed / path.name, as_version=4) for path in notebooks if (executed / path.name).exists()
     }
     whole = {path: notebook for path, notebook in there.items() if not ends_in_error(notebook)}
+    edited = [path.name for path, notebook in whole.items() if code_of(notebook) != code_of(nbformat.read(path, 4))]
+    if edited:
+        raise StudyError(
+            f"{', '.join(edited)}: edited since it was executed in {executed}: execute it again (--redraw computes "
+            "nothing), then publish"
+        )
     for path, notebook in whole.items():
         scratch = path.with_name(f"{path.name}.tmp")
         nbformat.write(without_papermill(notebook), scratch)
         scratch.replace(path)
     return len(whole)
+
+
+def code_of(notebook) -> list[str]:
+    """Its code, without the cell in which papermill puts parameters."""
+    cells = [cell for cell in notebook.cells if PAPERMILLS_CELL not in cell.metadata.get("tags", [])]
+    return [cell.source for cell in cells if cell.cell_type == "code"]
 
 
 def ends_in_error(notebook) -> bool:

@@ -129,9 +129,9 @@ def shared_legend(figure, axes, prefix: str = "") -> None:
         if ax.get_legend():
             ax.get_legend().remove()
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.02), "frameon": False}
-    for columns in range(len(texts), 0, -1):
-        legend = figure.legend(handles, texts, ncols=columns, **place)
-        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+    for lines in range(1, len(texts) + 1):
+        legend = figure.legend(handles, texts, ncols=-(-len(texts) // lines), **place)
+        if lines == len(texts) or legend.get_window_extent().width <= figure.bbox.width:
             break
         legend.remove()
 

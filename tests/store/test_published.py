@@ -333,6 +333,17 @@ def test_what_was_executed_to_its_end_is_published_without_papermills_marks_and_
     assert (sources[1].read_bytes(), sources[2].read_bytes()) == before
 
 
+def test_a_notebook_that_was_edited_since_it_was_executed_is_not_replaced(tmp_path):
+    sources = [executed_notebook(tmp_path / "notebooks", name) for name in ("same.ipynb", "edited.ipynb")]
+    for path in sources:
+        executed_notebook(tmp_path / "executed", path.name)
+    sources[1].write_text(sources[1].read_text().replace("1 + 1", "1 + 2"))
+    before = [path.read_bytes() for path in sources]
+    with refused("edited.ipynb: edited since it was executed", "execute it again"):
+        publish.publish_notebooks(sources, tmp_path / "executed")
+    assert [path.read_bytes() for path in sources] == before
+
+
 def test_figures_and_notebooks_are_published_where_all_runs_are_so_already(study, studies, tmp_path, monkeypatch):
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     (tmp_path / "figures" / "tiny").mkdir(parents=True)
