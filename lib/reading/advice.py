@@ -50,8 +50,8 @@ def say_whether_it_pays(differences: pd.DataFrame, saved: pd.DataFrame, recalls:
     blind = recalls[recalls["low"].fillna(recalls["mean"]) <= recalls["guess"]]
     said = [
         f"On {named(row['task'])} these runs have learnt nothing that can be told: with {row['labelled']} labels the "
-        f"mean recall of the classes is {row['mean']:.2f}, and a guess has {row['guess']:.2f}. Before it matters which "
-        "rows are labelled, it takes more labels, or labels that the texts can tell."
+        f"mean recall of the classes is {row['mean']:.2f}{_alone(row)}, and a guess has {row['guess']:.2f}. Before it "
+        "matters which rows are labelled, it takes more labels, or labels that the texts can tell."
         for row in blind.to_dict("records")
     ]
     differences, saved = (table[~table["task"].isin(blind["task"])] for table in (differences, saved))
@@ -155,6 +155,10 @@ def _labels(row: dict) -> str:
     if not _reached(row):
         return "never"
     return f"{'at least ' * (_reached(row) < row['runs'])}{row['labels']:.0f}"
+
+
+def _alone(row: dict) -> str:
+    return " in a single run" if pd.isna(row["low"]) else ""
 
 
 def _doubt(row: dict, with_saved: bool) -> str:

@@ -153,8 +153,8 @@ def test_a_module_that_moves_into_a_folder_changes_nothing(copy, differing):
         copy,
         (
             "active_learning",
-            "from lib import scoring, uncertainty",
-            "from lib import uncertainty\nfrom lib.method import scoring",
+            "from lib import gpus, scoring, uncertainty",
+            "from lib import gpus, uncertainty\nfrom lib.method import scoring",
         ),
     )
     assert differing() == []
