@@ -20,6 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 REAL_HUB = ROOT.parent / "shared" / "hub"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 NLI = ["entailment", "neutral", "contradiction"]
+SETTINGS = {  # a run of each takes another path through the loop
+    "BALD": {},
+    "random": {"strategy": "random"},
+    "BatchBALD": {"strategy": "batchbald", "query": 2},
+    "PowerBALD": {"strategy": "powerbald"},
+    "linear decoder": {"decoder": "linear"},
+    "prefix": {"frozen": 2},
+    "last layers frozen": {"frozen": -2},
+    "warm": {"restart": "warm"},
+    "dropout everywhere": {"mc_dropout": "decoder", "frozen_dropout": "on", "frozen": -2},
+}
 WORDS = "the a film story ending actor it was is never very rather quite dull bright odd slow warm untranslatable ."
 
 

@@ -1035,10 +1035,9 @@ def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tin
     assert np.allclose(found["probability"], expected["probability"], atol=1e-4)
     first = run([*command, *texts[0]]).stdout.splitlines()[1].split(",")
     assert first[-2:] == done.stdout.splitlines()[1].split(",")[-2:]
-    if kind == "pairs":
-        refused_ = run([*command, "--file", tmp_path / "none.csv"])
-        assert refused_.returncode == 2
-        assert f"give a csv with the columns {', '.join(trained.columns)}" in refused_.stderr
+    refused_ = run([*command, "--file", tmp_path / "none.csv"])
+    assert refused_.returncode == 2
+    assert f"give a csv with the columns {', '.join(trained.columns)}" in refused_.stderr
     card = (tmp_path / "classifier" / "README.md").read_text("utf-8")
     assert "Rarely wrong." in card
     assert "the others picked by active learning (BALD)" in card

@@ -6,22 +6,11 @@ The device is a stand-in (stand_in.py), float32: it shows where tensors lie, not
 import numpy as np
 import pytest
 import torch
+from helpers import SETTINGS
 from stand_in import CUDA, StandIn, stand_in_device
 
 from lib import active_learning, training, uncertainty
 from lib.store import results
-
-SETTINGS = {
-    "BALD": {},
-    "random": {"strategy": "random"},
-    "BatchBALD": {"strategy": "batchbald", "query": 2},
-    "PowerBALD": {"strategy": "powerbald"},
-    "linear decoder": {"decoder": "linear"},
-    "prefix": {"frozen": 2},
-    "last layers frozen": {"frozen": -2},
-    "warm": {"restart": "warm"},
-    "dropout everywhere": {"mc_dropout": "decoder", "frozen_dropout": "on", "frozen": -2},
-}
 
 
 def test_the_stand_in_refuses_mixed_devices_and_counts(monkeypatch):
