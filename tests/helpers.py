@@ -12,12 +12,19 @@ import yaml
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
+from lib import __main__ as runner
 from lib import active_learning, training
+from lib.command.options import ON_REQUEST
 from lib.data import sources
 from lib.fields import StudyError
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_HUB = ROOT.parent / "shared" / "hub"
+NUMBERED = sorted(runner.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+# those that a study executes, in its order: the one that sums up the others comes last
+NOTEBOOKS = sorted(
+    (path for path in NUMBERED if path.name[:2] not in ON_REQUEST), key=lambda path: path.stem.startswith("00")
+)
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 NLI = ["entailment", "neutral", "contradiction"]
 SETTINGS = {  # a run of each takes another path through the loop
@@ -32,6 +39,13 @@ SETTINGS = {  # a run of each takes another path through the loop
     "dropout everywhere": {"mc_dropout": "decoder", "frozen_dropout": "on", "frozen": -2},
 }
 WORDS = "the a film story ending actor it was is never very rather quite dull bright odd slow warm untranslatable ."
+
+
+def as_in_a_new_shell(patch: pytest.MonkeyPatch) -> None:
+    """Without what a sweep or a notebook's kernel leaves in the environment."""
+    for name in ("DASK_SCHEDULER_ADDRESS", "BERT_BALD_SESSION", "JUPYTER_PATH", "OMP_NUM_THREADS"):
+        patch.setenv(name, "")  # so that it is put back, whoever sets it
+        patch.delenv(name)
 
 
 def tiny_config(**changes) -> BertConfig:

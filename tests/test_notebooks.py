@@ -24,23 +24,19 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
-from helpers import refused
+from helpers import NOTEBOOKS, NUMBERED, as_in_a_new_shell, refused
 from scipy import stats
 
 from lib import __main__ as runner
 from lib import active_learning
 from lib.command import execution
-from lib.command.options import ON_REQUEST, parameters_cell
+from lib.command.options import parameters_cell
 from lib.data.tasks import read_texts
 from lib.figures.notebook import INDEX
 from lib.protocol import profile
 from lib.store import results
 
-EVERY = sorted(runner.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
-# those of the study; tests/labelling has 07
-NOTEBOOKS = [path for path in EVERY if path.name[:2] not in ON_REQUEST]
-NAMES = [path.stem for path in NOTEBOOKS]
-ENVIRONMENT = ("DASK_SCHEDULER_ADDRESS", "BERT_BALD_SESSION", "JUPYTER_PATH", "OMP_NUM_THREADS")
+NAMES = sorted(path.stem for path in NOTEBOOKS)  # tests/labelling has 07
 QUICK = dataclasses.replace(profile("quick"), tasks=("reviews", "editorials"))
 TASK = "editorials"  # pairs of three classes
 ASKED = {"tasks": TASK, "task": TASK, "runs": 2}
@@ -98,11 +94,9 @@ def study(tiny_encoder, tmp_path_factory) -> Study:
     made = Study(tmp_path_factory.mktemp("study"), tiny_encoder)
     (made.folder / "profile.json").write_text(json.dumps(dataclasses.asdict(QUICK)))  # with a task of pairs
     with pytest.MonkeyPatch.context() as patch:
-        for name in ENVIRONMENT:
-            patch.setenv(name, "")
-            patch.delenv(name)
+        as_in_a_new_shell(patch)
         runner.prepare_environment()
-        for path in sorted(NOTEBOOKS, key=lambda path: path.stem.startswith("00")):  # it sums up the others
+        for path in NOTEBOOKS:
             made.errors[path.stem] = execution.execute(path, made.executed(path.stem), made.values(path))
     return made
 
@@ -207,8 +201,7 @@ def no_model(monkeypatch):
     monkeypatch.setattr(active_learning, "compute", stop)
     monkeypatch.setattr("lib.model._load_bert", stop)
     monkeypatch.setattr("lib.data.rows.load_tokenizer", stop)
-    for name in ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
+    as_in_a_new_shell(monkeypatch)
 
 
 def test_a_second_execution_redraws_everything_and_computes_nothing(study, tmp_path, no_model, monkeypatch):
@@ -566,7 +559,7 @@ def test_a_notebook_does_without_a_run_that_failed_and_says_so(name, study, tmp_
 # ---- how notebooks are written
 
 
-@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
 def test_a_notebook_begins_with_its_title_and_its_question(path):
     first = nbformat.read(path, as_version=4).cells[0]
     assert first.cell_type == "markdown"
@@ -577,7 +570,7 @@ def test_a_notebook_begins_with_its_title_and_its_question(path):
     assert "?" in question
 
 
-@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
 def test_parameters_are_typed_literals_with_a_comment_that_papermill_shows(path):
     cells = [cell for cell in nbformat.read(path, as_version=4).cells if "parameters" in cell.metadata.get("tags", [])]
     (cell,) = cells
@@ -593,7 +586,7 @@ def test_parameters_are_typed_literals_with_a_comment_that_papermill_shows(path)
         assert len(inspected[name]["help"]) > 5
 
 
-@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
 def test_code_cells_are_short_and_define_nothing_long(path):
     for source in sources(path):
         most = 20 if source == parameters_cell(path) else 15  # a parameter a line
@@ -603,7 +596,7 @@ def test_code_cells_are_short_and_define_nothing_long(path):
                 assert node.end_lineno - node.lineno < 5
 
 
-@pytest.mark.parametrize("path", EVERY, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", NUMBERED, ids=lambda path: path.stem)
 def test_a_notebook_has_checks_and_ends_with_its_reading(path):
     cells = nbformat.read(path, as_version=4).cells
     assert any("assert " in source for source in sources(path))

@@ -8,13 +8,12 @@ import json
 
 import pandas as pd
 import pytest
+from helpers import NOTEBOOKS, as_in_a_new_shell
 
 from lib import __main__ as runner
 from lib.command import execution
-from lib.command.options import ON_REQUEST
 from lib.protocol import profile
 
-NOTEBOOKS = [path for path in sorted(runner.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb")) if path.name[:2] not in ON_REQUEST]
 SIZES = {"query": 4, "rounds": 2, "pool": 40, "validation_rows": 20, "max_length": 16, "samples": 8, "epochs": 1}
 
 
@@ -32,11 +31,9 @@ def test_every_notebook_draws_the_paper_profile(bert_base, tiny_hub, tmp_path, m
     )
     (tmp_path / "profile.json").write_text(json.dumps(dataclasses.asdict(reduced)))
     places = {name: str(tmp_path / name) for name in ("results", "output")}
-    for name in ("DASK_SCHEDULER_ADDRESS", "BERT_BALD_SESSION", "JUPYTER_PATH", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    as_in_a_new_shell(monkeypatch)
     runner.prepare_environment()
-    for path in sorted(NOTEBOOKS, key=lambda path: path.stem.startswith("00")):  # it sums up the others
+    for path in NOTEBOOKS:
         known = runner.read_notebooks(path.parent)[path]
         values = {"profile": str(tmp_path / "profile.json"), **places}
         values = {name: value for name, value in values.items() if name in known}

@@ -116,22 +116,22 @@ def _looks_as(strategies) -> dict:
 
 
 @of_rows
-def differences(table: pd.DataFrame, x: str, by: str = "", panel: str = "task", ylabel: str = "difference"):
+def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabel: str = "difference"):
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
-    table: as lib.reading.statistics.paired_difference returns it, with the columns `x`, `by` (if there are levels) and
-    `panel`. Differences of one run have no interval, and no bar.
+    table: as lib.reading.statistics.paired_difference returns it, with the columns `x`, `by` and `panel`.
+    Differences of one run have no interval, and no bar.
     """
     figure, axes = panels(table[panel].nunique(), height=2.8, sharey=True)
     for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):
         ax.axhline(0, color="0.3", linewidth=1)
-        levels = list(some.groupby(by, sort=False)) if by else [("", some)]
+        levels = list(some.groupby(by, sort=False))
         for place, (level, points) in enumerate(levels):
             aside = (place - (len(levels) - 1) / 2) * 0.02 * (np.ptp(some[x]) or 1)  # so that bars do not overlap
             look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": colours()[level] if by == "strategy" else BLUE}
             ax.errorbar(points[x] + aside, points["mean"], yerr=bars(points), label=label(level), **look)
         ax.set(title=label(name), xlabel=label(x), xticks=apart(some[x], 5))
     axes[0].set_ylabel(ylabel, fontsize="small")
-    if by and table[by].nunique() > 1:
+    if table[by].nunique() > 1:
         shared_legend(figure, axes)
     return figure

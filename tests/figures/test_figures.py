@@ -327,9 +327,9 @@ def test_differences_of_ten_sizes_have_ticks_that_do_not_overprint(differences):
     assert not figure.legends  # one level
 
 
-def test_differences_without_levels_stand_at_their_place(differences):
+def test_differences_of_one_strategy_stand_at_their_place(differences):
     some = differences[differences["strategy"] == "bald"]
-    figure = figures.differences(some, "labelled")
+    figure = figures.differences(some, "labelled", by="strategy")
     for ax, task in zip(figure.axes, ("mnli", "sst2"), strict=True):
         expected = some[some["task"] == task][["labelled", "mean", "low", "high"]]
         assert bars_of(ax.containers[0]) == pytest.approx(expected.to_numpy(), nan_ok=True)
