@@ -3,18 +3,21 @@
 From ROOTS on, names are followed to the functions, methods, classes and constants of lib that they mean, without
 importing any of it. A definition's digest is that of its parsed code without comments, docstrings, formatting,
 annotations, imports and what is said with an error. Where it stands does not count. So a comment, a better message or
-a move to another file makes no run stale; another constant or operator does. A method counts if anything reached
-calls a method of its name; of a registry, each entry counts for itself, so that a new one changes nothing.
+a move to another file makes no run stale; another constant or operator does, unless small runs of every kind were
+computed by both and are equal bit for bit (REWRITES). A method counts if anything reached calls a method of its name;
+of a registry, each entry counts for itself, so that a new one changes nothing.
 """
 
 import ast
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1]
+REWRITES = Path(__file__).with_name("rewrites.json")  # docs/measurements/same_bits.py computes both, and writes it
 ROOTS = (
     *(("lib.active_learning", name) for name in ("prepare", "compute", "settled")),
     ("lib.data.rows", "tokenise"),  # behind a cache
@@ -46,12 +49,26 @@ def differing(then: dict[str, str]) -> list[str]:
 
     One that is new today shows where one that was there has begun to use it.
     """
-    return sorted(name for name, what in then.items() if definitions().get(name) != what)
+    return sorted(name for name, what in since(then).items() if definitions().get(name) != what)
+
+
+def since(then: dict[str, str]) -> dict[str, str]:
+    """The definitions that computed a run, as they were rewritten since to the same bits: REWRITES, in its order."""
+    for rewrite in rewrites():
+        if rewrite["was"].items() <= then.items():
+            then = {name: what for name, what in then.items() if name not in rewrite["was"]} | rewrite["now"]
+    return then
+
+
+@cache
+def rewrites() -> list[dict]:
+    """Each: `what` was rewritten, the definitions that it `was` and is `now`, and how many small `runs` showed it."""
+    return json.loads(REWRITES.read_text("utf-8"))
 
 
 def reached(folder: Path) -> dict[str, str]:
     """`definitions` of the package in a folder."""
-    modules = {module.name: module for module in (_Module(path, folder) for path in sorted(folder.rglob("*.py")))}
+    modules = _Modules(folder)
     waiting, seen, called, methods, found = list(ROOTS), set(), set(CALLED_BY_TORCH), [], defaultdict(set)
     while waiting or any(name in called for name, *_ in methods):
         if not waiting:  # methods that what was reached since calls
@@ -74,23 +91,40 @@ def reached(folder: Path) -> dict[str, str]:
     return {key: hashlib.sha256(repr(sorted(texts)).encode()).hexdigest()[:12] for key, texts in sorted(found.items())}
 
 
+class _Modules(dict):
+    """The modules of the package in a folder by name, each parsed when it is first asked for."""
+
+    def __init__(self, folder: Path):
+        names = {
+            path: ".".join(["lib", *path.relative_to(folder).with_suffix("").parts]) for path in folder.rglob("*.py")
+        }
+        self.paths = {name.removesuffix(".__init__"): path for path, name in names.items()}
+
+    def __contains__(self, name):
+        return name in self.paths
+
+    def __missing__(self, name: str) -> "_Module":
+        self[name] = _Module(name, self.paths[name])
+        return self[name]
+
+
 class _Module:
     """A parsed file: what it defines, and what its imports mean."""
 
-    def __init__(self, path: Path, folder: Path):
-        self.name = ".".join(["lib", *path.relative_to(folder).with_suffix("").parts]).removesuffix(".__init__")
+    def __init__(self, name: str, path: Path):
+        self.name = name
         tree = ast.parse(path.read_text("utf-8"))
+        self.modules, self.names = {}, {}  # alias → module of lib, alias → (module, name)
+        for node in ast.walk(tree):  # also of the imports in methods, which `_parts` takes out of their class
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "lib":
+                for alias in node.names:
+                    self.modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"  # if it is one
+                    self.names[alias.asname or alias.name] = (node.module, alias.name)
         # name → parts: (name of a method that counts only if called, or ""), (key), (code)
         self.definitions = defaultdict(list)
         for statement in tree.body:
             for name, *part in _parts(statement):
                 self.definitions[name].append(part)
-        self.modules, self.names = {}, {}  # alias → module of lib, alias → (module, name)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "lib":
-                for alias in node.names:
-                    self.modules[alias.asname or alias.name] = f"{node.module}.{alias.name}"  # if it is one
-                    self.names[alias.asname or alias.name] = (node.module, alias.name)
 
 
 def _parts(statement: ast.stmt) -> Iterator[tuple[str, str, str, ast.AST]]:
@@ -117,7 +151,7 @@ def _parts(statement: ast.stmt) -> Iterator[tuple[str, str, str, ast.AST]]:
 class _Reader(ast.NodeTransformer):
     """Leaves out what decides nothing; notes which definitions and attributes are used."""
 
-    def __init__(self, module: _Module, modules: dict[str, _Module]):
+    def __init__(self, module: _Module, modules: _Modules):
         self.module, self.modules, self.used, self.attributes = module, modules, [], set()
 
     def visit_Name(self, node):
