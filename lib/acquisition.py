@@ -151,13 +151,14 @@ def batchbald(log_probs_SNC: Tensor, query: int, rng: np.random.Generator) -> np
     while the rows picked have at most OUTCOMES label sequences; beyond that it is estimated from OUTCOMES sequences
     that `rng` draws, the same for all rows. Raises ValueError if there are fewer rows than `query`.
     """
-    probs_NSC = checked(log_probs_SNC).exp().transpose(0, 1).cpu()
-    expected_N = expected_entropy(log_probs_SNC).cpu().numpy()
+    probs_NSC = checked(log_probs_SNC).exp().transpose(0, 1)
+    expected_N = expected_entropy(log_probs_SNC)
     if query > len(probs_NSC):
         raise ValueError(f"query={query} rows of {len(probs_NSC)}: lower query or rounds, or raise pool")
     picks: list[int] = []
     for _ in range(query):
-        gains_N = joint_entropy(probs_NSC[picks], probs_NSC, rng).numpy() - expected_N
+        batch_BSC = probs_NSC[torch.tensor(picks, dtype=torch.long)]
+        gains_N = (joint_entropy(batch_BSC, probs_NSC, rng) - expected_N).cpu().numpy()
         gains_N[picks] = -np.inf
         gains_N[gains_N > gains_N.max() - ROUNDING] = gains_N.max()  # a tie but for rounding is a tie
         picks += highest(gains_N, 1, rng).tolist()
@@ -192,9 +193,10 @@ def label_sequences(batch_BSC: Tensor, limit: int, rng: np.random.Generator) -> 
     exact = classes**rows <= limit
     if exact:
         labels_KB = torch.tensor(list(itertools.product(range(classes), repeat=rows)), dtype=torch.long)
+        labels_KB = labels_KB.to(batch_BSC.device)
     else:
         cumulative_KBC = batch_BSC[:, torch.arange(limit) % samples].cumsum(-1).transpose(0, 1)
-        uniform_KB = torch.from_numpy(rng.random((limit, rows)))
+        uniform_KB = torch.from_numpy(rng.random((limit, rows))).to(batch_BSC.device)
         labels_KB = (uniform_KB[..., None] >= cumulative_KBC).sum(-1).clamp(max=classes - 1)
     log_likelihood_KS = batch_BSC.new_zeros(len(labels_KB), samples)
     for row_SC, labels_K in zip(batch_BSC, labels_KB.T, strict=True):

@@ -2,17 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lib.data.rows import Batch, ranges
+from lib.data.batches import HEIGHTS, LARGEST, Batch
 from lib.protocol import Protocol
 
-HEIGHTS = (3, 4, 5)  # of the convolutional filters, in tokens
-GAP = max(HEIGHTS) - 1  # zeros before, between and after packed rows, so that no window reaches two of them
-LARGEST = 4  # values of a map of which one is the maximum after dropout; a lower one is with probability rate ** 4
 WORDS = 2**16  # a value is kept or dropped by a 16-bit random number: the rate is exact to 1/131,072
 
 
@@ -133,30 +129,25 @@ class CNNDecoder(nn.Module):
         Where stochastic passes drop values below the maximum, F holds the largest few of each map, side by side.
         """
         features = []
-        for norm, (maps_WM, windows_B) in zip(self.norms, self.windows(hidden_TH, batch), strict=True):
+        for height, norm, maps_WM in zip(HEIGHTS, self.norms, self.windows(hidden_TH, batch), strict=True):
             values_WM = self.value_dropout(F.relu(norm(maps_WM)))
-            features.append(_largest(values_WM, windows_B, self.largest))
+            features.append(_largest(values_WM, batch, height, self.largest))
         return torch.cat(features, 1)
 
-    def windows(self, hidden_TH: Tensor, batch: Batch) -> Iterator[tuple[Tensor, np.ndarray]]:
-        """For each height: maps_WM of all windows that hold a token, and how many of them each row has.
+    def windows(self, hidden_TH: Tensor, batch: Batch) -> Iterator[Tensor]:
+        """For each height: maps_WM of all windows that hold a token, row after row.
 
         A convolution is one product of every token with every tap of the filters, and sums of shifted products: equal
         to nn.Conv1d over each row with zeros around it, and the same operations whatever the lengths.
         """
-        lengths_B = batch.lengths
-        starts_B = GAP + np.cumsum(lengths_B + GAP) - (lengths_B + GAP)
         taps_XH = torch.cat([layer.weight.permute(2, 0, 1).flatten(0, 1) for layer in self.convolutions])
-        products_TX = F.linear(hidden_TH, taps_XH)
-        spaced_PX = products_TX.new_zeros(starts_B[-1] + lengths_B[-1] + GAP, len(taps_XH))
-        spaced_PX = spaced_PX.index_copy(0, _index(ranges(starts_B, lengths_B), hidden_TH), products_TX)
+        spaced_PX = batch.spaced.spread(F.linear(hidden_TH, taps_XH))
         products_of = spaced_PX.split([layer.out_channels * layer.kernel_size[0] for layer in self.convolutions], 1)
         for height, layer, products_PX in zip(HEIGHTS, self.convolutions, products_of, strict=True):
             maps_PM = layer.bias
             for tap, products_PM in enumerate(products_PX.chunk(height, 1)):
                 maps_PM = maps_PM + products_PM[tap : len(products_PM) - height + 1 + tap]
-            windows_B = lengths_B + height - 1
-            yield maps_PM.index_select(0, _index(ranges(starts_B - height + 1, windows_B), hidden_TH)), windows_B
+            yield batch.windows[height].collect(maps_PM)
 
     @torch.no_grad()
     def estimate_norms(self, encoded: Iterable[tuple[Tensor, Batch]]) -> None:
@@ -168,10 +159,10 @@ class CNNDecoder(nn.Module):
         sums = [norm.running_mean.new_zeros(2, norm.num_features, dtype=torch.float64) for norm in self.norms]
         counts = [0] * len(self.norms)
         for hidden_TH, batch in encoded:
-            for i, (maps_WM, windows_B) in enumerate(self.windows(hidden_TH, batch)):
+            for i, maps_WM in enumerate(self.windows(hidden_TH, batch)):
                 maps_WM = maps_WM.double()
                 sums[i] += torch.stack([maps_WM.sum(0), maps_WM.square().sum(0)])
-                counts[i] += int(windows_B.sum())
+                counts[i] += len(maps_WM)
         for norm, total, count in zip(self.norms, sums, counts, strict=True):
             mean, mean_of_squares = total / count
             norm.running_mean.copy_(mean)
@@ -194,18 +185,12 @@ class CNNDecoder(nn.Module):
         return self.output(hidden_NSH).transpose(0, 1)
 
 
-def _index(places: np.ndarray, like: Tensor) -> Tensor:
-    return torch.from_numpy(places).to(like.device)
-
-
-def _largest(values_WM: Tensor, windows_B: np.ndarray, number: int) -> Tensor:
+def _largest(values_WM: Tensor, batch: Batch, height: int, number: int) -> Tensor:
     """The largest values of each map over each row's windows, in falling order: W × M → B × (M · number)."""
     if number == 1:
-        return torch.segment_reduce(values_WM, "max", lengths=_index(windows_B, values_WM), unsafe=True)
-    rows, longest = len(windows_B), max(number, int(windows_B.max()))
-    padded = values_WM.new_zeros(rows * longest, values_WM.shape[1])
-    padded = padded.index_copy(0, _index(ranges(np.arange(rows) * longest, windows_B), values_WM), values_WM)
-    return padded.view(rows, longest, -1).topk(number, 1).values.transpose(1, 2).flatten(1)
+        return torch.segment_reduce(values_WM, "max", lengths=batch.lengths_B + height - 1, unsafe=True)
+    padded = batch.columns[height].spread(values_WM).view(len(batch.lengths), -1, values_WM.shape[1])
+    return padded.topk(number, 1).values.transpose(1, 2).flatten(1)
 
 
 DECODERS = {"cnn": CNNDecoder, "linear": LinearDecoder}

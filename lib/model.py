@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lib.data import sources
-from lib.data.rows import Batch
+from lib.data.batches import Batch
 from lib.decoder import DECODERS, Dropout, drop
 from lib.fields import StudyError
 from lib.protocol import Protocol
@@ -45,26 +45,25 @@ class Encoder(nn.Module):
 
     def run_layers(self, hidden_TH: Tensor, batch: Batch, first: int = 0, last: int | None = None) -> Tensor:
         """Layers [first, last) of the encoder: hidden_TH → hidden_TH, float32."""
-        padding = Padding(batch)
         with torch.autocast(hidden_TH.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             for layer in self.layers[first:last]:
-                attended_TH = self._attend(layer.attention.self, hidden_TH, padding)
+                attended_TH = self._attend(layer.attention.self, hidden_TH, batch)
                 hidden_TH = layer.attention.output(attended_TH, hidden_TH)
                 hidden_TH = layer.output(layer.intermediate(hidden_TH), hidden_TH)
         return hidden_TH.float()
 
-    def _attend(self, attention, hidden_TH: Tensor, padding: "Padding") -> Tensor:
+    def _attend(self, attention, hidden_TH: Tensor, batch: Batch) -> Tensor:
         projections = attention.query, attention.key, attention.value
         weight = torch.cat([p.weight for p in projections])
         bias = torch.cat([p.bias for p in projections])
-        qkv = padding.add(F.linear(hidden_TH, weight, bias))
+        qkv = batch.side_by_side(F.linear(hidden_TH, weight, bias))
         q, k, v = qkv.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each B × heads × longest × width
         if attention.training and attention.dropout.p and q.device.type == "cpu":
-            attended = _attend_with_dropout(q, k, v, padding.mask, attention.dropout.p)
+            attended = _attend_with_dropout(q, k, v, batch.mask, attention.dropout.p)
         else:
             dropout = attention.dropout.p if attention.training else 0.0
-            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=padding.mask, dropout_p=dropout)
-        return padding.remove(attended.transpose(1, 2).flatten(2))
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=batch.mask, dropout_p=dropout)
+        return batch.end_to_end(attended.transpose(1, 2).flatten(2))
 
     @contextmanager
     def cast(self):
@@ -90,31 +89,6 @@ def _attend_with_dropout(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, r
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf)
     return drop(scores.softmax(-1), rate) @ v
-
-
-class Padding:
-    """Rows of a batch side by side for attention, the only place where tokens of one row meet."""
-
-    def __init__(self, batch: Batch):
-        self.rows, self.longest = len(batch.lengths), int(batch.lengths.max())
-        self.mask = self.places_T = None
-        if (batch.lengths != self.longest).any():
-            device = batch.tokens_T.device
-            lengths_B = torch.from_numpy(batch.lengths).to(device)
-            row_T = torch.repeat_interleave(torch.arange(self.rows, device=device), lengths_B)
-            self.places_T = row_T * self.longest + batch.positions_T
-            self.mask = (torch.arange(self.longest, device=device) < lengths_B[:, None])[:, None, None]
-
-    def add(self, packed_TX: Tensor) -> Tensor:
-        """T × X → B × longest × X, zeros where a row has ended."""
-        if self.places_T is not None:
-            empty = packed_TX.new_zeros(self.rows * self.longest, packed_TX.shape[1])
-            packed_TX = empty.index_copy(0, self.places_T, packed_TX)
-        return packed_TX.view(self.rows, self.longest, -1)
-
-    def remove(self, padded_BLX: Tensor) -> Tensor:
-        packed = padded_BLX.flatten(0, 1)
-        return packed if self.places_T is None else packed.index_select(0, self.places_T)
 
 
 class Classifier(nn.Module):

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from lib.decoder import HEIGHTS
+from lib.data.batches import HEIGHTS
 
 # (name of the parameter, layer it belongs to); the paper numbers encoder layers, convolutions, hidden, output
 PATTERNS = (

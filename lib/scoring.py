@@ -177,9 +177,9 @@ def highest_rows(classifier: Classifier, features_NF, protocol: Protocol, draw: 
     for features in uncertainty.chunks(classifier, features_NF, SAMPLES[-1]):
         log_probs_SNC = uncertainty.sample_log_probs(classifier, features, masks)
         for samples in SAMPLES:
-            scores[samples].append(acquisition.bald(log_probs_SNC[:samples]).cpu())
+            scores[samples].append(acquisition.bald(log_probs_SNC[:samples]))
     rng = protocol.generator("stability", 2 + draw)
-    return {S: set(acquisition.highest(torch.cat(s), protocol.query, rng).tolist()) for S, s in scores.items()}
+    return {S: set(acquisition.highest(torch.cat(s).cpu(), protocol.query, rng).tolist()) for S, s in scores.items()}
 
 
 def overlap(a: set, b: set) -> float:

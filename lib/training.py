@@ -52,8 +52,8 @@ def take_steps(classifier: Classifier, rows: Rows, batches, protocol: Protocol, 
     else:
         prefix = None
     for numbers in batches:
-        batch = rows.batch(numbers, device)
-        logits_NC = classifier(batch, *(prefix.of(numbers, device) if prefix else ()))
+        batch = rows.batch(numbers, device, prefix and prefix.starts_N)
+        logits_NC = classifier(batch, *(prefix.of(batch) if prefix else ()))
         loss = F.cross_entropy(logits_NC, batch.labels_B)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, protocol.clip)

@@ -9,23 +9,21 @@ from lib.data.rows import Rows
 from lib.model import Classifier
 from lib.prefix import Prefix, encoded
 
-ELEMENTS = 4_000_000  # of the largest intermediate result of the stochastic passes
+ELEMENTS = {"cpu": 4_000_000, "cuda": 100_000_000}  # of the largest intermediate result of the stochastic passes
 PASSES = 100  # whose masked weights are in memory at once
 
 
 @torch.inference_mode()
 def pool_features(classifier: Classifier, rows: Rows, numbers, prefix: Prefix | None = None) -> Tensor:
     """One deterministic pass up to the first MC dropout: features_NF of the rows `numbers`, in their order."""
-    numbers = np.asarray(numbers)
-    place = np.empty(len(rows), np.int64)
-    place[numbers] = np.arange(len(numbers))
-    features_NF = None
+    pieces, encoded_rows = [], []
     for some, hidden_TH, batch in encoded(classifier, rows, numbers, prefix):
-        features = classifier.decoder.features(hidden_TH, batch)
-        if features_NF is None:
-            features_NF = features.new_empty(len(numbers), features.shape[1])
-        features_NF[torch.from_numpy(place[some]).to(features.device)] = features
-    return features_NF
+        pieces.append(classifier.decoder.features(hidden_TH, batch))
+        encoded_rows.append(some)
+    place = np.empty(len(rows), np.int64)
+    place[np.concatenate(encoded_rows)] = np.arange(len(numbers))
+    features_NF = torch.cat(pieces)
+    return features_NF[torch.from_numpy(place[np.asarray(numbers)]).to(features_NF.device)]
 
 
 def draw_masks(classifier: Classifier, samples: int, seed: int) -> dict[str, Tensor]:
@@ -58,4 +56,4 @@ def predict_log_probs(classifier: Classifier, features_NF: Tensor) -> Tensor:
 def chunks(classifier: Classifier, features_NF: Tensor, samples: int) -> tuple[Tensor, ...]:
     """features_NF cut so that S passes over one piece need a bounded amount of memory, whatever S and N."""
     widest = max(len(parameter) for parameter in classifier.decoder.parameters())
-    return features_NF.split(max(1, ELEMENTS // (samples * widest)))
+    return features_NF.split(max(1, ELEMENTS[features_NF.device.type] // (samples * widest)))

@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from lib import active_learning
+from lib import active_learning, gpus
 
 CUDA = torch.device("cuda:0")
 MOVES = ("_to_copy", "to", "copy_")  # what may see both devices
@@ -65,14 +65,21 @@ class StandInDevice(TorchDispatchMode):
                     raise RuntimeError(f"{name}: all tensors should be on one device, found cpu and cuda:0")
         if name == "_fused_sdp_choice":
             return 0  # plain mathematics: the fused kernels are for real devices
+        if name == "is_pinned":
+            return False
+        if name in ("pin_memory", "_pin_memory"):
+            pinned = args[0].clone()
+            pinned.is_pinned_here = True
+            return pinned
+        sent = name in MOVES and not there and onto
+        self.counts["copies"] += sent
         if (
             (name in SYNCHRONISE and there)
             or (name in MOVES and there and not onto)
+            or (sent and not (kwargs.get("non_blocking") and hasattr(args[0], "is_pinned_here")))
             or _length_is_asked(name, args, kwargs)
         ):
             self.counts["synchronisations"] += 1
-        if name in MOVES and not there and onto:
-            self.counts["copies"] += 1
         held, held_kwargs = tree_map(_held, (args, kwargs))
         found = function(*held, **held_kwargs)
         kept = _written(function, args, kwargs)
@@ -117,7 +124,10 @@ def stand_in_device(monkeypatch):
     """The loop's device is the stand-in while the block runs; → it."""
     monkeypatch.setattr(active_learning, "device", lambda: CUDA)
     monkeypatch.setattr(torch.cuda, "_lazy_init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda *_: torch.get_rng_state())
     monkeypatch.setattr(torch.cuda, "set_rng_state", lambda *_: None)
+    monkeypatch.setattr(gpus, "free", lambda: 2**34)
     with StandInDevice() as device:
         yield device

@@ -25,8 +25,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from lib import acquisition, uncertainty
+from lib.data.batches import HEIGHTS
 from lib.data.tasks import load_task
-from lib.decoder import HEIGHTS
 from lib.model import build_classifier
 from lib.protocol import Protocol
 from lib.training import train

@@ -1,4 +1,4 @@
-"""Labelled rows as tokens: tokenised once, kept as flat arrays with offsets, packed into batches without padding."""
+"""Labelled rows as tokens: tokenised once, kept as flat arrays with offsets, cut into batches of like length."""
 
 import json
 import os
@@ -16,23 +16,11 @@ from lib.data import sources
 from lib.fields import StudyError, brief
 from lib.protocol import digest
 
-if TYPE_CHECKING:  # it takes seconds to import, and texts are read without it
-    import torch
+if TYPE_CHECKING:  # it needs torch, which takes seconds to import, and texts are read without
+    from lib.data.batches import Batch
 
 KEPT = sources.CACHE / "tokens"
 ARRAYS = ("tokens_T", "segments_T", "offsets")  # what tokenisation adds to texts and labels
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Some rows, packed end to end without padding."""
-
-    tokens_T: "torch.Tensor"  # token ids, int64
-    segments_T: "torch.Tensor"  # 0 for the first text, 1 for the second
-    positions_T: "torch.Tensor"  # place in the row
-    starts_B: "torch.Tensor"  # index in T of the first token, [CLS], of each row
-    lengths: np.ndarray  # tokens of each row
-    labels_B: "torch.Tensor"
 
 
 @dataclass(frozen=True)
@@ -59,19 +47,18 @@ class Rows:
         """
         return ranges((self.offsets if starts_N is None else starts_N)[rows], self.lengths_N[rows])
 
-    def batch(self, rows, device="cpu") -> Batch:
-        """The rows of these numbers, packed in this order."""
-        import torch
+    def batch(self, rows, device="cpu", starts_N: np.ndarray | None = None) -> "Batch":
+        """The rows of these numbers, packed in this order.
+
+        starts_N: where a prefix keeps what belongs to the first token of each row; the batch then says where of each.
+        """
+        from lib.data.batches import pack
 
         rows = np.asarray(rows)
-        lengths = self.lengths_N[rows]
-        starts = np.cumsum(lengths) - lengths
-        flat, positions = self.flat_index(rows), ranges(np.zeros_like(lengths), lengths)
-        arrays = self.tokens_T[flat], self.segments_T[flat], positions, starts, self.labels_N[rows]
-        tokens, segments, positions, starts, labels = (
-            torch.from_numpy(array.astype(np.int64)).to(device) for array in arrays
-        )
-        return Batch(tokens, segments, positions, starts, lengths, labels)
+        flat, kept = self.flat_index(rows), np.empty(0, np.int64)
+        if starts_N is not None:
+            kept = self.flat_index(rows, starts_N)
+        return pack(self.tokens_T[flat], self.segments_T[flat], self.labels_N[rows], kept, self.lengths_N[rows], device)
 
     def token_batches(self, rows, tokens: int) -> list[np.ndarray]:
         """`rows` cut into batches of like length with at most `tokens` tokens each (or one row)."""

@@ -22,9 +22,9 @@ class Told(Rows):
 
     tell: Callable[[int], None]
 
-    def batch(self, rows, device="cpu"):
+    def batch(self, rows, *args):
         self.tell(int(self.lengths_N[np.asarray(rows)].sum()))
-        return super().batch(rows, device)
+        return super().batch(rows, *args)
 
 
 def told(rows: Rows, what: str, tell: Tell | None) -> Rows:

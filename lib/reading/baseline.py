@@ -22,8 +22,7 @@ def sentence_vectors(classifier: Classifier, rows: Rows, numbers) -> np.ndarray:
     place[numbers] = np.arange(len(numbers))
     vectors_NH = np.empty((len(numbers), classifier.encoder.width), np.float32)
     for some, hidden_TH, batch in encoded(classifier, rows, numbers):
-        lengths_B = torch.from_numpy(batch.lengths).to(hidden_TH.device)
-        mean_BH = torch.segment_reduce(hidden_TH, "mean", lengths=lengths_B, unsafe=True)
+        mean_BH = torch.segment_reduce(hidden_TH, "mean", lengths=batch.lengths_B, unsafe=True)
         vectors_NH[place[some]] = torch.nn.functional.normalize(mean_BH).cpu().numpy()
     return vectors_NH
 

@@ -17,9 +17,10 @@ from transformers import BertModel
 
 from lib import active_learning
 from lib.data import sources
+from lib.data.batches import LARGEST
 from lib.data.rows import load_tokenizer, tokenise
 from lib.data.tasks import load_task
-from lib.decoder import LARGEST, Dropout, MCDropout, ValueDropout, drop
+from lib.decoder import Dropout, MCDropout, ValueDropout, drop
 from lib.model import Encoder, build_classifier, freeze_layers
 from lib.prefix import frozen_prefix
 from lib.protocol import profile
@@ -184,7 +185,8 @@ def test_products_of_taps_are_the_convolution(tiny_protocol, rows):
     """As nn.Conv1d gives it for a row alone, padded by one less than the height of the filters."""
     decoder, batch = build_classifier(tiny_protocol(), 2).decoder, rows.batch([4, 0, 2])
     hidden_TH = torch.randn(len(batch.tokens_T), 32, generator=torch.Generator().manual_seed(0))
-    for layer, (maps_WM, windows_B) in zip(decoder.convolutions, decoder.windows(hidden_TH, batch), strict=True):
+    for layer, maps_WM in zip(decoder.convolutions, decoder.windows(hidden_TH, batch), strict=True):
+        windows_B = batch.lengths + layer.kernel_size[0] - 1
         for i, maps in enumerate(maps_WM.split(windows_B.tolist())):
             row_HL = row_of(hidden_TH, batch, i).T
             expected = nn.functional.conv1d(row_HL, layer.weight, layer.bias, padding=layer.kernel_size[0] - 1).T

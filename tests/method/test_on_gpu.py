@@ -72,7 +72,7 @@ def test_memory_grows_neither_with_samples_nor_with_rows(samples, times, both, t
         before = torch.cuda.memory_allocated()
         scoring.score(there, features_NF, masks, acquisition.bald)
         peaks.append(torch.cuda.max_memory_allocated() - before)
-    assert peaks[1] <= 4 * uncertainty.ELEMENTS * 8, "what a chunk may take"
+    assert peaks[1] <= 4 * uncertainty.ELEMENTS["cuda"] * 8, "what a chunk may take"
 
 
 def test_two_workers_share_a_gpu_and_give_the_same_bits(tiny_protocol, tmp_path, monkeypatch):

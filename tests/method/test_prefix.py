@@ -1,6 +1,8 @@
 """The outputs of the frozen layers: computed once, and the same as computed anew."""
 
 import copy
+import errno
+import os
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from test_uncertainty import POOL, SAMPLES, picks, trained
 from lib import prefix as prefixes
 from lib.acquisition import bald
 from lib.data.tasks import load_task
+from lib.fields import StudyError
 from lib.model import build_classifier, frozen_parts
 from lib.prefix import frozen_prefix
 from lib.training import train
@@ -58,10 +61,47 @@ def test_kept_in_a_file_it_is_the_same(tiny_protocol, rows, monkeypatch):
     monkeypatch.setattr(prefixes, "MEMORY", 1000)
     file = frozen_prefix(classifier, rows, POOL, 2)
     for numbers in (POOL, POOL[::-3], POOL[:1]):
-        ours, others = (kept.of(numbers, "cpu")[0] for kept in (file, memory))
+        batch = rows.batch(numbers, "cpu", memory.starts_N)
+        ours, others = (kept.of(batch)[0] for kept in (file, memory))
         assert torch.equal(ours, others)
-        hidden = classifier.encoder.embed(batch := rows.batch(numbers))
+        hidden = classifier.encoder.embed(batch)
         torch.testing.assert_close(ours, classifier.encoder.run_layers(hidden, batch, 0, 2), rtol=0, atol=1e-5)
+
+
+def test_the_file_has_its_place_on_the_disk_before_it_is_written(monkeypatch):
+    """Written into a sparse one, a full disk would end the process without a word."""
+    allocated = []
+    allocate = prefixes._allocate
+
+    def watched(file, size):
+        allocate(file, size)
+        allocated.append((os.stat(file.name).st_size, 512 * os.stat(file.name).st_blocks))
+
+    monkeypatch.setattr(prefixes, "MEMORY", 1000)
+    monkeypatch.setattr(prefixes, "_allocate", watched)
+    hidden_TH = prefixes._room(5000, 32, torch.float32, torch.device("cpu"))
+    assert hidden_TH.shape == (5000, 32)
+    assert allocated[0][0] == 5000 * 32 * 4
+    assert allocated[0][1] >= 5000 * 32 * 4
+
+
+def test_without_room_for_the_file_one_line_says_so(monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(prefixes, "MEMORY", 1000)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StudyError, match=r"has no room .* 0.6 GB \(No space left on device\): .*TMPDIR"):
+        prefixes._room(5_000_000, 32, torch.float32, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("free", [2**20, 2**30])
+def test_on_a_gpu_its_free_memory_is_the_limit(free, monkeypatch):
+    """Half of it; what is more lies in a file beside the CPU."""
+    monkeypatch.setattr(prefixes.gpus, "free", lambda: free)
+    monkeypatch.setattr(torch, "empty", lambda *shape, dtype, device: f"on {device}")
+    hidden_TH = prefixes._room(5000, 32, torch.float32, torch.device("cuda"))
+    assert (hidden_TH == "on cuda") if free == 2**30 else hidden_TH.device.type == "cpu"
 
 
 def change(before, after) -> float:

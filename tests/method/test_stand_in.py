@@ -9,7 +9,9 @@ import torch
 from helpers import SETTINGS
 from stand_in import CUDA, StandIn, stand_in_device
 
-from lib import active_learning, training, uncertainty
+from lib import acquisition, active_learning, training, uncertainty
+from lib import prefix as prefixes
+from lib.prefix import frozen_prefix
 from lib.store import results
 
 
@@ -20,9 +22,13 @@ def test_the_stand_in_refuses_mixed_devices_and_counts(monkeypatch):
         assert there.device == CUDA
         with pytest.raises(RuntimeError, match="on one device"):
             there + torch.ones(3)
-        assert device.counts == {"copies": 1}
+        assert device.counts == {"copies": 1, "synchronisations": 1}, "Python waits for a copy of what is not pinned"
+        assert isinstance(torch.ones(3).pin_memory().to(CUDA, non_blocking=True), StandIn)
+        assert device.counts == {"copies": 2, "synchronisations": 1}
+        torch.ones(3).to(CUDA, non_blocking=True)
+        assert device.counts == {"copies": 3, "synchronisations": 2}
         assert (2 * there).sum().item() == 6
-        assert device.counts == {"copies": 1, "synchronisations": 1}
+        assert device.counts == {"copies": 3, "synchronisations": 3}
         assert not isinstance(there.cpu(), StandIn)
 
 
@@ -49,18 +55,60 @@ def test_without_training_it_scores_as_the_cpu_does(tiny_protocol, monkeypatch):
     assert torch.allclose(here, there, atol=1e-5)
 
 
-@pytest.mark.parametrize(("decoder", "copies"), [("cnn", 13), ("linear", 6)])
-def test_a_training_step_waits_for_the_device_once(decoder, copies, tiny_protocol, monkeypatch):
-    """And copies what its batch holds, piece by piece: the difference of four steps and two."""
-    protocol = tiny_protocol(decoder=decoder, start=32, rounds=0, epochs=1)
+@pytest.mark.parametrize("outcomes", [4, 2000])
+def test_batchbald_is_computed_there(outcomes, monkeypatch):
+    """Exactly, and once there are more label sequences than `outcomes` from a sample of them."""
+    joint = acquisition.joint_entropy
+    monkeypatch.setattr(acquisition, "joint_entropy", lambda *given: joint(*given, limit=outcomes))
+    log_probs_SNC = torch.randn(5, 12, 3, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    here = acquisition.batchbald(log_probs_SNC, 4, np.random.default_rng(0))
+    with stand_in_device(monkeypatch) as device:
+        there_SNC = log_probs_SNC.to(CUDA)
+        device.counts.clear()
+        there = acquisition.batchbald(there_SNC, 4, np.random.default_rng(0))
+    assert there.tolist() == here.tolist()
+    assert device.counts["copies"] <= 2 * 4, "the sequences and no more, for each pick"
+
+
+STEPS = {
+    "CNN": {},
+    "CNN, all dropouts": {"mc_dropout": "decoder"},
+    "linear": {"decoder": "linear"},
+    "frozen": {"frozen": 2},
+    "last layers frozen": {"frozen": -2},
+}
+
+
+@pytest.mark.parametrize("changes", STEPS.values(), ids=STEPS)
+def test_a_training_step_is_one_copy_and_waits_for_nothing(changes, tiny_protocol, monkeypatch):
+    """The difference of an epoch and two."""
+    protocol = tiny_protocol(start=32, rounds=0, epochs=1, **changes)
     counted = []
     with stand_in_device(monkeypatch) as device:
         task, classifier = active_learning.prepare(protocol)
-        for rows in (16, 32):
+        prefix = frozen_prefix(classifier, task.train, np.arange(32), protocol.frozen)
+        assert (prefix is not None) == (protocol.frozen > 0)
+        steps = list(training.epoch_batches(np.arange(32), protocol, 0))
+        for times in (1, 2):
             device.counts.clear()
-            training.train(classifier, task.train, np.arange(rows), protocol, 0)
+            training.take_steps(classifier, task.train, steps * times, protocol, CUDA, prefix)
             counted.append(dict(device.counts))
-    few, many = counted  # two steps and four
-    assert few["synchronisations"] > 0
-    assert many["synchronisations"] - few["synchronisations"] <= 2
-    assert many["copies"] - few["copies"] <= 2 * copies
+    few, many = counted
+    assert many["copies"] - few["copies"] == len(steps)
+    assert many["synchronisations"] == few["synchronisations"], "for the losses, at the end"
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+def test_scoring_is_one_copy_a_batch_and_waits_once(frozen, tiny_protocol, monkeypatch):
+    """For the place of each row at the end, however many batches there are."""
+    monkeypatch.setitem(prefixes.TOKENS, "cuda", 64)
+    protocol = tiny_protocol(frozen=frozen)
+    with stand_in_device(monkeypatch) as device:
+        task, classifier = active_learning.prepare(protocol)
+        numbers = np.arange(60)
+        prefix = frozen_prefix(classifier, task.train, numbers, frozen)
+        device.counts.clear()
+        uncertainty.pool_features(classifier, task.train, numbers, prefix)
+    batches = len(task.train.token_batches(numbers, 64))
+    assert batches > 3
+    assert device.counts == {"copies": batches + 1, "synchronisations": 1}

@@ -137,7 +137,7 @@ def test_a_score_does_not_depend_on_what_else_is_in_the_pool(classifier, rows, m
 def test_a_score_does_not_depend_on_how_passes_are_cut_into_chunks(elements, classifier, rows, masks, monkeypatch):
     features_NF = pool_features(classifier, rows, POOL)
     whole_SNC = sample_log_probs(classifier, features_NF, masks)
-    monkeypatch.setattr(uncertainty, "ELEMENTS", elements)
+    monkeypatch.setitem(uncertainty.ELEMENTS, "cpu", elements)
     pieces = uncertainty.chunks(classifier, features_NF, SAMPLES)
     assert (len(pieces) == len(POOL)) == (elements == 1)
     in_pieces = torch.cat([sample_log_probs(classifier, piece, masks) for piece in pieces], 1)
@@ -161,7 +161,7 @@ def singly(masks) -> list[dict]:
 def test_a_chunk_stays_in_its_bounds_as_samples_and_pool_grow(samples, number, tiny_protocol):
     classifier = build_classifier(tiny_protocol(hidden=128), 2)
     for piece in uncertainty.chunks(classifier, torch.empty(number, 3), samples):
-        assert len(piece) * samples * 128 <= uncertainty.ELEMENTS
+        assert len(piece) * samples * 128 <= uncertainty.ELEMENTS["cpu"]
 
 
 def test_rows_of_three_and_four_tokens_are_scored_like_others(tiny_protocol, rows):

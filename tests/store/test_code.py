@@ -1,16 +1,19 @@
 """What decides a run's numbers is known by what it does: words and places change nothing, a constant does."""
 
 import ast
+import importlib.util
+import json
 import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from lib import active_learning
 from lib.data import rows, tasks
-from lib.store import code
+from lib.store import code, published
 
 LIB = Path(code.__file__).resolve().parents[1]
 
@@ -183,14 +186,14 @@ CHANGES = [
     ("training", '"weight_decay": 0.0}', '"weight_decay": 0.1}', "build_optimizer"),
     ("training", "(steps - step) / max(1", "(steps + step) / max(1", "warmup_then_decay"),
     ("training", "(trained, protocol.clip)", "(trained, 2 * protocol.clip)", "take_steps"),
-    ("decoder", "HEIGHTS = (3, 4, 5)", "HEIGHTS = (3, 4, 6)", "HEIGHTS"),
+    ("data/batches", "HEIGHTS = (3, 4, 5)", "HEIGHTS = (3, 4, 6)", "HEIGHTS"),
     ("decoder", "mul_(1 / (1 - rate))", "mul_(1 / (1 + rate))", "drop"),
     ("decoder", "cumsum(2) == 1", "cumsum(2) <= 1", "ValueDropout.draw"),
     ("acquisition", "1 - (first_N - second_N)", "1 - (first_N + second_N)", "margin"),
     ("acquisition", "EXACT = 1e-13", "EXACT = 1e-12", "EXACT"),
     ("acquisition", '"BatchBALD", bald,', '"BatchBALD", margin,', "STRATEGIES['batchbald']"),
     ("model", "math.sqrt(q.shape[-1])", "math.sqrt(q.shape[-2])", "_attend_with_dropout"),
-    ("model", "(batch.lengths != self.longest)", "(batch.lengths < self.longest)", "Padding.__init__"),
+    ("data/batches", "if not padded.all()", "if padded.all()", "pack"),
     ("scoring", "ascending[-2 * query :]", "ascending[-3 * query :]", "worth_showing"),
     ("scoring", "(predictions_N == labels_N)", "(predictions_N != labels_N)", "evaluate"),
     ("uncertainty", "PASSES = 100", "PASSES = 50", "PASSES"),
@@ -219,14 +222,27 @@ def test_a_call_that_is_left_out_and_one_that_is_new_are_seen(copy, differing):
         copy,
         (
             "uncertainty",
-            "features = classifier.decoder.features(hidden_TH, batch)",
-            "features = rounded(classifier.decoder.features(hidden_TH, batch))",
+            "pieces.append(classifier.decoder.features(hidden_TH, batch))",
+            "pieces.append(rounded(classifier.decoder.features(hidden_TH, batch)))",
         ),
     )
     with open(copy / "uncertainty.py", "a", encoding="utf-8") as file:
         file.write("\n\ndef rounded(values):\n    return values.half().float()\n")
     assert differing() == ["pool_features", "take_steps"]
     assert "rounded" in code.reached(copy)
+
+
+def test_what_a_method_imports_is_read(copy, differing):
+    """Where importing it costs seconds, it is imported where it is needed."""
+    replace(
+        copy, ("training", "    optimizer = build_optimizer(classifier, protocol)\n", "    optimizer = Late().made()\n")
+    )
+    late = "\n\nclass Late:\n    def made(self):\n        from lib.later import factor\n\n        return factor()\n"
+    with open(copy / "training.py", "a", encoding="utf-8") as file:
+        file.write(late)
+    (copy / "later.py").write_text("def factor():\n    return 2\n", "utf-8")
+    differing()
+    assert {"Late.made", "factor"} <= code.reached(copy).keys()
 
 
 def test_a_definition_that_is_gone_is_named(copy, differing):
@@ -236,6 +252,129 @@ def test_a_definition_that_is_gone_is_named(copy, differing):
         ("uncertainty", "masks_SW.split(PASSES)", "masks_SW.split(AT_ONCE)"),
     )
     assert differing() == ["PASSES", "sample_log_probs"]
+
+
+# ---- what was rewritten to the same bits
+
+
+def known_as(monkeypatch, was: Path, now: Path, *older: dict) -> None:
+    """The difference of two copies is a rewrite that small runs have shown to give the same bits."""
+    before, since = code.reached(was), code.reached(now)
+    entry = {
+        "was": {name: digest for name, digest in before.items() if since.get(name) != digest},
+        "now": {name: digest for name, digest in since.items() if before.get(name) != digest},
+    }
+    monkeypatch.setattr(code, "rewrites", lambda: [*older, entry])
+
+
+RENAMED = (
+    ("uncertainty", "PASSES = 100", "AT_ONCE = 100"),
+    ("uncertainty", "masks_SW.split(PASSES)", "masks_SW.split(AT_ONCE)"),
+)
+
+
+def test_a_rewrite_that_is_known_makes_no_run_stale(copy, differing, monkeypatch):
+    replace(copy, *RENAMED)
+    assert differing() == ["PASSES", "sample_log_probs"]
+    known_as(monkeypatch, LIB, copy)
+    assert differing() == []
+
+
+def test_what_is_changed_after_a_rewrite_makes_runs_stale_again(copy, differing, monkeypatch):
+    """Also where only the rewritten code has it."""
+    replace(copy, *RENAMED)
+    known_as(monkeypatch, LIB, copy)
+    replace(copy, ("uncertainty", "AT_ONCE = 100", "AT_ONCE = 50"))
+    assert differing() == ["AT_ONCE"]
+
+
+def test_a_run_of_other_code_than_was_rewritten_stays_stale(copy, differing, monkeypatch):
+    replace(copy, *RENAMED)
+    known_as(monkeypatch, LIB, copy)
+    then = code.reached(LIB) | {"PASSES": "another"}
+    assert differing() == []
+    assert code.differing(then) == ["PASSES", "sample_log_probs"]
+
+
+def test_rewrites_follow_each_other(copy, differing, monkeypatch, tmp_path):
+    replace(copy, *RENAMED)
+    known_as(monkeypatch, LIB, copy)
+    first = code.rewrites()
+    shutil.copytree(copy, tmp_path / "once" / "lib")
+    replace(copy, ("uncertainty", "AT_ONCE = 100", "TOGETHER = 100"), ("uncertainty", "(AT_ONCE)", "(TOGETHER)"))
+    assert differing() == ["AT_ONCE", "sample_log_probs"]
+    known_as(monkeypatch, tmp_path / "once" / "lib", copy, *first)
+    assert differing() == []
+
+
+def test_every_rewrite_that_is_written_down_was_shown_in_both_precisions():
+    for rewrite in code.rewrites():
+        assert rewrite["what"]
+        assert rewrite["was"]
+        assert set(rewrite["runs"]) == {"float32", "bfloat16"}
+        assert rewrite["runs"]["float32"] > 50, "every task and setting"
+        assert rewrite["runs"]["bfloat16"] > 10, "every way in which layers compute"
+
+
+@pytest.fixture
+def same_bits(copy, monkeypatch, tmp_path):
+    """docs/measurements/same_bits.py for a renamed constant; what the runs of both checkouts leave is given."""
+    place = LIB.parent / "docs" / "measurements" / "same_bits.py"
+    spec = importlib.util.spec_from_file_location("same_bits", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found = {}
+    monkeypatch.setattr(
+        module,
+        "settings",
+        lambda profile, hub, precision: [
+            SimpleNamespace(precision=precision, task=task) for task in "abc" for _ in range(3)
+        ],
+    )
+    monkeypatch.setattr(module, "computed", lambda checkout, some: found[checkout == LIB.parent])
+    monkeypatch.setattr(code, "REWRITES", tmp_path / "rewrites.json")
+    code.REWRITES.write_text("[]")
+    code.rewrites.cache_clear()
+    replace(copy, *RENAMED)
+
+    def compare(theirs: dict, ours: dict, *precisions: str):
+        found.update({False: theirs, True: ours})
+        code.rewrites.cache_clear()
+        module.main(SimpleNamespace(before=copy.parent, hub="", profile="", precision=precisions, what="names"))
+        return json.loads(code.REWRITES.read_text())
+
+    yield compare
+    code.rewrites.cache_clear()
+
+
+def test_runs_that_are_equal_in_both_checkouts_write_a_rewrite_down(same_bits, differing, capsys):
+    same = {"run": {"round-00/round.json": "a"}}
+    (entry,) = same_bits(same, same, "float32")
+    assert entry["what"] == "names"
+    assert entry["runs"] == {"float32": 9}
+    assert entry["was"].keys() == {"AT_ONCE", "sample_log_probs"}
+    assert entry["now"].keys() == {"PASSES", "sample_log_probs"}
+    (entry,) = same_bits(same, same, "bfloat16")
+    assert entry["runs"] == {"float32": 9, "bfloat16": 9}
+    assert "all are equal bit for bit" in capsys.readouterr().out
+
+
+def test_one_file_that_differs_writes_nothing_down(same_bits, capsys):
+    before, after = ({"run": {"a": "1", "b": digest}} for digest in ("2", "3"))
+    with pytest.raises(SystemExit, match="nothing is written down"):
+        same_bits(before, after, "float32", "bfloat16")
+    assert "run differs in b" in capsys.readouterr().out
+    assert code.REWRITES.read_text() == "[]"
+
+
+def test_the_published_study_counts_as_done():
+    """By today's code, or by code that was rewritten to the same bits."""
+    manifests = (LIB.parent / "results" / "study").glob(f"*/{published.MANIFEST}")
+    runs = [run for path in manifests for run in published.Study(path.parent).runs.values()]
+    assert len(runs) > 200
+    for run in runs:
+        told = run["provenance"].get("attested", run["provenance"])
+        assert code.differing(told["definitions"]) == []
 
 
 # ---- nothing that a run executes is forgotten
@@ -303,7 +442,7 @@ def test_tokenisation_is_called_where_the_test_above_does_not_look():
 def test_every_name_at_the_top_of_the_modules_of_the_method_can_be_found():
     """`a, b = 1, 2` and the like define names, too."""
     for path in sorted(LIB.glob("*.py")):
-        module, tree = code._Module(path, LIB), ast.parse(path.read_text("utf-8"))
+        module, tree = code._Module(f"lib.{path.stem}", path), ast.parse(path.read_text("utf-8"))
         assigned = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
         targets = [target for node in assigned for target in getattr(node, "targets", None) or [node.target]]
         names = {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
