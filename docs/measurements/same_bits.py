@@ -67,8 +67,8 @@ def computed(checkout: Path, protocols: list[Protocol]) -> dict[str, dict]:
 def main(given) -> None:
     checkouts = given.before.resolve(), code.FOLDER.parent
     before, today = (code.reached(checkout / "lib") for checkout in checkouts)
-    was = {name: digest for name, digest in before.items() if today.get(name) != digest}
-    now = {name: digest for name, digest in today.items() if before.get(name) != digest}
+    was = {name: what for name, what in before.items() if today.get(name) != what}
+    now = {name: what for name, what in today.items() if before.get(name) != what}
     print(f"{len(was)} definitions are others or gone, {len(now)} are new or others", flush=True)
     runs = {
         precision: compared(checkouts, settings(given.profile, given.hub, precision)) for precision in given.precision

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import refused, tiny_config, write_checkpoint
+from helpers import as_in_a_new_shell, refused, tiny_config, write_checkpoint
 from sklearn.metrics import cohen_kappa_score
 
 from lib import __main__ as runner
@@ -1061,9 +1061,7 @@ def test_it_runs_on_request_alone_and_finds_the_callers_file(tmp_path):
 
 
 def test_the_notebook_runs_without_a_person(tmp_path, tiny_encoder, monkeypatch):
-    for name in ("JUPYTER_PATH", "OMP_NUM_THREADS", "BERT_BALD_SESSION"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    as_in_a_new_shell(monkeypatch)
     runner.prepare_environment()
     path = write_csv(tmp_path / "mine.csv", invented(60))
     values = {"path": str(path), "answers": "label", "encoder": tiny_encoder, "batches": 3}
