@@ -16,6 +16,15 @@ NAMES = "70px"  # width of the controls' names
 WRAPPED = Layout(flex_flow="row wrap", align_items="center")
 
 
+class ScoreRange(widgets.FloatRangeSlider):
+    """A slider whose ends move with the round."""
+
+    def get_state(self, key=None, drop_defaults=False) -> dict:
+        """The value comes last: a page that hears of it before the new ends clips it to the old ones, and says so."""
+        state = super().get_state(key, drop_defaults)
+        return {name: state[name] for name in sorted(state, key=lambda name: name == "value")}
+
+
 class Controls:
     """The controls of the explorer of one run, or of two."""
 
@@ -33,7 +42,7 @@ class Controls:
             "search": widgets.Text(description="Search", placeholder="words that all must occur"),
             "regular": widgets.Checkbox(description="regular expression", indent=False),
         }
-        self.range = widgets.FloatRangeSlider(description="Score", readout_format=".4f")
+        self.range = ScoreRange(description="Score", readout_format=".4f")
         self.limits = None
         self.show_scores(explored.pool[last]["score"])
         self.clear = widgets.Button(description="Clear filters", tooltip="show all rows", layout=Layout(width="auto"))

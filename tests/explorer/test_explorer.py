@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -278,6 +279,12 @@ def test_another_round_sets_the_range_in_one_message(explorer, monkeypatch):
     explorer.controls.round.value = 0
     (message,) = sent
     assert message == {"min", "max", "step", "value"}
+
+
+@pytest.mark.parametrize("names", [*permutations(["min", "max", "step", "value"])])
+def test_of_a_range_the_page_hears_the_ends_first(names, explorer):
+    """ipywidgets sends what is in a set, in its order; a page that meets the value first clips it to the old ends."""
+    assert list(explorer.controls.range.get_state(names))[-1] == "value"
 
 
 def test_a_click_on_a_column_sorts_by_it(explorer, bald):
