@@ -2,10 +2,10 @@
 
 import csv
 import dataclasses
-import functools
 import io
 import json
 import math
+import runpy
 import subprocess
 import sys
 import threading
@@ -1007,7 +1007,7 @@ def pairs(tmp_path, tiny_encoder) -> labelling.Labelling:
 
 
 @pytest.mark.parametrize("kind", ["one text", "pairs", "linear"])
-def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tiny_encoder):
+def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tiny_encoder, capsys):
     """An implementation of its own, padded and without lib, called from another folder."""
     if kind == "pairs":
         session = pairs(tmp_path, tiny_encoder)
@@ -1025,19 +1025,20 @@ def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tin
     new = [{"id": n, **dict(zip(trained.columns, row, strict=True))} for n, row in enumerate(texts)]
     write_csv(tmp_path / "new.csv", new)
     (tmp_path / "elsewhere").mkdir()
-    command = [sys.executable, "-I", tmp_path / "classifier" / "score.py"]
-    run = functools.partial(subprocess.run, cwd=tmp_path / "elsewhere", capture_output=True, text=True)
-    done = run([*command, "--file", tmp_path / "new.csv"])
+    script = tmp_path / "classifier" / "score.py"
+    command = [sys.executable, "-I", script, "--file", tmp_path / "new.csv"]
+    done = subprocess.run(command, cwd=tmp_path / "elsewhere", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     found = pd.read_csv(io.StringIO(done.stdout))
     assert found["id"].tolist() == [0, 1, 2, 3]
     assert found["label"].tolist() == expected["label"].tolist()
     assert np.allclose(found["probability"], expected["probability"], atol=1e-4)
-    first = run([*command, *texts[0]]).stdout.splitlines()[1].split(",")
-    assert first[-2:] == done.stdout.splitlines()[1].split(",")[-2:]
-    refused_ = run([*command, "--file", tmp_path / "none.csv"])
-    assert refused_.returncode == 2
-    assert f"give a csv with the columns {', '.join(trained.columns)}" in refused_.stderr
+    main = runpy.run_path(str(script))["main"]
+    main(texts[0])
+    assert capsys.readouterr().out.splitlines()[1].split(",")[-2:] == done.stdout.splitlines()[1].split(",")[-2:]
+    with pytest.raises(SystemExit, match="2"):
+        main(["--file", str(tmp_path / "none.csv")])
+    assert f"give a csv with the columns {', '.join(trained.columns)}" in capsys.readouterr().err
     card = (tmp_path / "classifier" / "README.md").read_text("utf-8")
     assert "Rarely wrong." in card
     assert "the others picked by active learning (BALD)" in card
