@@ -1,4 +1,4 @@
-"""A strategy of one's own: one entry, known by its code, checked, drawn, on this process and on Dask workers."""
+"""A strategy of one's own: one entry, known by its code, checked and drawn; tests/sweeps has it on Dask workers."""
 
 import functools
 import types
@@ -6,15 +6,13 @@ import types
 import numpy as np
 import pytest
 import torch
-from distributed import LocalCluster
 from helpers import refused
 
 from lib import figures
-from lib.acquisition import BUILT_IN, STRATEGIES, Strategy, highest, mean_log_probs
+from lib.acquisition import BUILT_IN, STRATEGIES, Strategy, mean_log_probs
 from lib.fields import SCHEDULER, choices
 from lib.store import own_strategies, results
 from lib.store.results import Run
-from lib.sweeps import cluster
 from lib.sweeps.compute import SESSION, sweep
 
 SHARE = 1.0
@@ -176,24 +174,3 @@ def test_a_mistake_in_it_is_one_line(what, register, tiny_protocol, tmp_path):
     with refused("'mine'", words):
         sweep([tiny_protocol(strategy="mine")], tmp_path)
     assert STRATEGIES["mine"] is held
-
-
-def test_it_goes_to_dask_workers_and_other_code_there_is_refused(register, tiny_protocol, tmp_path, monkeypatch):
-    factor = -1.0
-    register(Strategy("mine", lambda x: factor * least_confidence(x), highest))
-    protocol = tiny_protocol(strategy="mine")
-    here = sweep([protocol], tmp_path / "here")
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True) as workers:
-        monkeypatch.setenv(SCHEDULER, workers.scheduler_address)
-        there = sweep([protocol], tmp_path / "there")
-        assert there["picked"].tolist() == here["picked"].tolist()
-        assert there["run"].tolist() == here["run"].tolist()
-        with monkeypatch.context() as other:
-            other.setattr(cluster, "definitions", lambda: {"train": "another"})
-            with refused("1 of 1 Dask workers have other code", "0 at tcp://", "(train)", "Nothing was computed"):
-                sweep([protocol], tmp_path / "refused")
-            other.setattr(cluster, "check_code", lambda client: None)  # one that came later
-            other.setattr("lib.sweeps.compute.code_fingerprint", lambda: "another")
-            with refused("Dask worker 0 at tcp://", "has other code", "bring its checkout to the same commit"):
-                sweep([protocol], tmp_path / "refused")
-        assert not list((tmp_path / "refused").glob("*/round-*"))

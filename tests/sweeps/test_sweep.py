@@ -1,11 +1,10 @@
-"""Many runs: each computed once, in this process or on Dask, and one that fails does not stop the others."""
+"""Many runs: each computed once, and one that fails does not stop the others."""
 
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from distributed import LocalCluster
-from helpers import refused, stored
+from helpers import refused
 
 from lib import active_learning
 from lib.fields import SCHEDULER
@@ -120,21 +119,3 @@ def test_the_most_expensive_runs_come_first(tiny_protocol, tmp_path):
     assert costs == sorted(costs, reverse=True)
     assert (ordered[0].protocol.rounds, ordered[0].protocol.strategy) == (2, "bald")
     assert ordered[-1].protocol.rounds == 0
-
-
-@pytest.fixture
-def workers(monkeypatch):
-    """Two Dask workers, each a process of its own."""
-    local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None, "silence_logs": 50}
-    with LocalCluster(n_workers=2, threads_per_worker=1, **local) as cluster:
-        monkeypatch.setenv(SCHEDULER, cluster.scheduler_address)
-        yield cluster
-
-
-def test_dask_workers_compute_the_same_bytes(workers, tiny_protocol, tmp_path, monkeypatch):
-    good = [tiny_protocol(strategy=strategy, task=task) for strategy in ("bald", "random") for task in ("sst2", "mnli")]
-    with refused("1 of 5 runs failed", "frozen=9 is beyond the encoder's 4 layers"):
-        sweep([tiny_protocol(frozen=9), *good], tmp_path / "dask")
-    monkeypatch.delenv(SCHEDULER)
-    sweep(good, tmp_path / "here")
-    assert stored(tmp_path / "dask") == stored(tmp_path / "here")
