@@ -75,7 +75,10 @@ def columns_of(path: Path, text: str, label: str) -> tuple[tuple[str, ...], str]
     label = label or chosen(names, LABELS, "--label", lambda name: 1 < distinct(table, name) <= len(table) / 5)
     others = [name for name in names if name != label]
     if text:
-        return tuple(name.strip() for name in text.split(",")), label
+        columns = tuple(name.strip() for name in text.split(","))
+        if len(columns) > 2:
+            raise StudyError(f"--text {text}: {len(columns)} columns: name the one of the text, or the two of a pair")
+        return columns, label
     if pair := next((pair for pair in PAIRS if set(pair) <= set(others)), None):
         return pair, label
     return (chosen(others, TEXTS, "--text", lambda name: is_text(table, name)),), label

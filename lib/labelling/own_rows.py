@@ -65,6 +65,9 @@ def read_rows(
             raise StudyError(f"{path} has no column {name!r}: choose from {', '.join(map(repr, found))}")
     if len(set(columns)) < len(columns) or not columns:
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
+    for name in (label_column, answers):
+        if name in columns:
+            raise StudyError(f"{name!r} is named for the text and for its label: name two different columns")
     given, sources = class_names(labels), dict.fromkeys((label_column, answers))
     notes = settle(table, sources, given, path)
     kept, left_out = different(table, columns, (label_column, answers), path, contradicting)

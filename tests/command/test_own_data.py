@@ -150,6 +150,8 @@ MISTAKES = {
     ),
     "no data": (("--text", "text"), "--text belongs to --data FILE"),
     "another column": (("--data", "mine.csv", "--text", "words"), "has no column 'words'"),
+    "three columns": (("--data", "mine.csv", "--text", "id, text,kind"), "3 columns: name the one of the text, or"),
+    "the label as text": (("--data", "mine.csv", "--text", "kind", "--label", "kind"), "'kind' is named for the text"),
     "too few": (("--data", "few.csv", "--label", "kind"), "9 rows have a label in 'kind'"),
     "no label column": (("--data", "unclear.csv"), "name one with --label"),
     "a number each": (("--data", "mine.csv", "--label", "id"), "would give 120 classes for 120 rows"),

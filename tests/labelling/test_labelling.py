@@ -104,6 +104,7 @@ MISTAKES = {
     "class without a name": (GOOD, {"labels": ["x", ""]}, ("a name is empty", "give each class a name")),
     "class without a name in quotes": (GOOD, {"labels": '"x",,y'}, ("a name is empty",)),
     "same column twice": (GOOD, {"second_text_column": "text"}, ("two different ones",)),
+    "the label as text": (GOOD, {"second_text_column": "label"}, ("'label' is named for the text and for its label",)),
     "two columns of one name": ("text,text\na,b\n", {}, ("two columns have the same name",)),
     "ragged rows": ("text,label\na,x\nb,c,y\n", {}, ("line 3", "3 fields", "header has 2")),
     "open quote": ('text,label\n"a,x\n', {}, ("line 2",)),
