@@ -9,31 +9,45 @@ import nbformat
 
 from lib.command.options import UsageError
 
-PARAMETER = re.compile(r"^(?P<name>\w+): (?P<kind>\w+) = (?P<value>.+?)(?P<comment>  #.*)?$")
+PARAMETER = re.compile(r"^(?P<name>\w+)(?P<kind>: \w+)? = (?P<value>.+?)(?P<comment>  #.*)?$")
 
 
 def copy_beside(notebook: Path, values: dict) -> Path:
-    """A copy without outputs, whose parameters have these values; one that is there is left, to go on. → its path
+    """A copy without outputs, whose parameters have these values. → its path
 
-    Raises UsageError if it cannot be written.
+    One that is there is gone on with: what else is in it stays. Raises UsageError if it cannot be read or written.
     """
     file = Path(values["path"])
     target = file.with_name(f"{file.name.split('.')[0]}-labelling.ipynb")
-    if target.exists():
-        return target
-    copied = nbformat.read(notebook, as_version=4)
-    for cell in copied.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        if "parameters" in cell.metadata.get("tags", []):
-            cell.source = "\n".join(set_in(line, values) for line in cell.source.split("\n"))
+    there = target.exists()
     try:
-        nbformat.write(copied, target)
+        copied = nbformat.read(target if there else notebook, as_version=4)
+        if set_parameters(copied, values) or not there:
+            nbformat.write(copied if there else without_outputs(copied), target)
     except OSError as error:
         raise UsageError(
             f"{target} cannot be written ({error.strerror}): copy the file to a folder of yours"
         ) from error
+    except ValueError as error:
+        raise UsageError(f"{target} is no notebook that can be read: move it away, for another copy") from error
     return target
+
+
+def without_outputs(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
+
+
+def set_parameters(notebook, values: dict) -> bool:
+    """Give the cell with the parameters these values. → whether that changes it"""
+    changed = False
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            before, cell.source = cell.source, "\n".join(set_in(line, values) for line in cell.source.split("\n"))
+            changed |= cell.source != before
+    return changed
 
 
 def set_in(line: str, values: dict) -> str:
@@ -41,7 +55,7 @@ def set_in(line: str, values: dict) -> str:
     found = PARAMETER.match(line)
     if not found or found["name"] not in values:
         return line
-    return f"{found['name']}: {found['kind']} = {values[found['name']]!r}{found['comment'] or ''}"
+    return f"{found['name']}{found['kind'] or ''} = {values[found['name']]!r}{found['comment'] or ''}"
 
 
 def open_in_jupyterlab(notebook: Path) -> None:

@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_output
 
 from lib import __main__ as runner
 from lib.command import label
@@ -24,7 +25,7 @@ def called(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_a_copy_without_outputs_has_the_values_and_is_left_when_it_is_there(called, tmp_path):
+def test_a_copy_without_outputs_has_the_values(called, tmp_path):
     before = NOTEBOOK.read_bytes()
     code, copied, _ = called("mine.csv", "-p", "labels", 'it\'s,"y"', "-p", "query", "5", "-p", "corrected", "true")
     assert (code, copied) == (0, tmp_path / "mine-labelling.ipynb")
@@ -35,8 +36,31 @@ def test_a_copy_without_outputs_has_the_values_and_is_left_when_it_is_there(call
     cells = nbformat.read(copied, as_version=4).cells
     assert not any(cell.get("outputs") for cell in cells)
     assert NOTEBOOK.read_bytes() == before
-    called("mine.csv", "-p", "query", "7")
-    assert read_parameters(copied)["query"] == 5
+
+
+def test_a_copy_that_is_there_takes_the_values_that_are_given_and_keeps_the_rest(called, tmp_path):
+    _, copied, _ = called("mine.csv", "-p", "query", "5")
+    notebook = nbformat.read(copied, as_version=4)
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    cell.source = cell.source.replace("start: int = 10", "start = 12")  # as a person writes it
+    cell.outputs = [new_output("stream", text="what a cell said")]
+    notebook.cells.append(new_code_cell("1 + 1"))
+    nbformat.write(notebook, copied)
+    before = copied.read_bytes()
+    called("mine.csv", "-p", "query", "5")
+    assert copied.read_bytes() == before
+    called("mine.csv", "-p", "query", "7", "-p", "start", "14")
+    assert copied.read_text("utf-8") == before.decode().replace("query: int = 5", "query: int = 7").replace(
+        "start = 12", "start = 14"
+    )
+
+
+def test_a_copy_that_is_no_notebook_is_one_line(called, tmp_path):
+    (tmp_path / "mine-labelling.ipynb").write_text("half a note")
+    code, opened, said = called("mine.csv")
+    assert (code, opened) == (2, None)
+    assert "mine-labelling.ipynb is no notebook that can be read" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
