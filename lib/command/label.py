@@ -21,9 +21,9 @@ def copy_beside(notebook: Path, values: dict) -> Path:
     target = file.with_name(f"{file.name.split('.')[0]}-labelling.ipynb")
     there = target.exists()
     try:
-        copied = nbformat.read(target if there else notebook, as_version=4)
+        copied = nbformat.read(target, 4) if there else without_outputs(nbformat.read(notebook, 4))
         if set_parameters(copied, values) or not there:
-            nbformat.write(copied if there else without_outputs(copied), target)
+            nbformat.write(copied, target)
     except OSError as error:
         raise UsageError(
             f"{target} cannot be written ({error.strerror}): copy the file to a folder of yours"

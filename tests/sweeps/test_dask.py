@@ -5,7 +5,7 @@ from distributed import LocalCluster
 from helpers import refused, stored
 
 from lib.acquisition import STRATEGIES, Strategy, highest, mean_log_probs
-from lib.fields import SCHEDULER
+from lib.fields import SCHEDULER, StudyError
 from lib.sweeps import cluster
 from lib.sweeps.compute import SESSION, sweep
 
@@ -14,8 +14,8 @@ from lib.sweeps.compute import SESSION, sweep
 def started():
     """The address of a scheduler with two workers."""
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None, "silence_logs": 50}
-    with LocalCluster(n_workers=2, threads_per_worker=1, **local) as cluster:
-        yield cluster.scheduler_address
+    with LocalCluster(n_workers=2, threads_per_worker=1, **local) as workers:
+        yield workers.scheduler_address
 
 
 @pytest.fixture
@@ -57,6 +57,8 @@ def test_workers_with_other_code_are_refused(compute, tiny_protocol, tmp_path, m
         compute([tiny_protocol()], tmp_path)
     monkeypatch.setattr(cluster, "check_code", lambda client: None)  # one that came later
     monkeypatch.setattr("lib.sweeps.compute.code_fingerprint", lambda: "another")
-    with refused("Dask worker ", "at tcp://", "has other code", "bring its checkout to the same commit"):
+    with pytest.raises(
+        StudyError, match=r"Dask worker [01] at tcp://.* has other code.*bring its checkout to the same commit"
+    ):
         compute([tiny_protocol()], tmp_path)
     assert not list(tmp_path.glob("*/round-*"))
