@@ -278,7 +278,8 @@ def check_names(pairs: list[tuple[str, str]], notebooks: dict[Path, dict], every
             raise UsageError(f"-p {name} {value}: {name} has its own option: --{name} {value}")
         others = [path.name[:2] for path, defaults in every.items() if name in defaults]
         if name not in known and others:
-            raise UsageError(f"-p {name} {value}: only notebook {', '.join(others)} has it: add --only {others[0]}")
+            only = "only notebook {} has" if len(others) == 1 else "only notebooks {} have"
+            raise UsageError(f"-p {name} {value}: {only.format(', '.join(others))} it: add --only {others[0]}")
         if name not in known:
             near = meant(name, known)
             raise UsageError(f"-p {name} {value}: no chosen notebook has it{near}: choose from {', '.join(known)}")

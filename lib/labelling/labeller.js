@@ -128,7 +128,8 @@ function render({ model, el }) {
       find.focus();
       return;
     }
-    const act = KEYS.includes(event.key) ? classes[KEYS.indexOf(event.key)] : { s: skip, u: undo, b: back, "?": doubt }[event.key.toLowerCase()];
+    const key = event.key.toLowerCase(); // with Caps Lock, too
+    const act = classes[[...KEYS].indexOf(key)] ?? { s: skip, u: undo, b: back, "?": doubt }[key];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();

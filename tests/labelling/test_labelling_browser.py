@@ -127,7 +127,7 @@ def test_many_classes_have_letters_and_are_found_by_typing(opened, jupyterlab):
     page.locator(".labeller-texts").click()  # in the middle there are buttons
     for label in ("class 01", "class 11", "class 33"):
         given[text_of(page)] = label
-        page.keyboard.press(MANY[label])
+        page.keyboard.press(MANY[label].upper())  # as with Caps Lock
         wait_for(page, f"{len(given)} labelled")
     given[text_of(page)] = "class 35"
     page.keyboard.press("/")
