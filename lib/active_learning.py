@@ -4,6 +4,7 @@ import copy
 import os
 import time
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,9 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
                 features_NF = uncertainty.pool_features(classifier, task.train, pool, whole_prefix)
             clock("encoding")
             if round_ < protocol.rounds:
-                picked, scores, health = scoring.acquire(classifier, features_NF, masks, pool, protocol, round_)
+                of_labelled = partial(uncertainty.labelled_view, classifier, masks, task.train, labelled, whole_prefix)
+                view = uncertainty.View(classifier, masks, features_NF, of_labelled=of_labelled)
+                picked, scores, health = scoring.acquire(view, pool, protocol, round_)
             clock("acquisition")
             if protocol.strategy == "bald" and round_ == protocol.rounds - 1:
                 examined = scoring.examine(classifier, features_NF, task.train, pool, protocol)

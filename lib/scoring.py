@@ -57,7 +57,7 @@ def evaluate(classifier: Classifier, rows: Rows, numbers, prefix, masks) -> tupl
 def score(classifier: Classifier, features_NF, masks, function: Callable) -> dict[str, np.ndarray]:
     """What S stochastic passes say about each of N rows, a chunk at a time. function: log_probs_SNC → `score`."""
     scored = []
-    for features in uncertainty.chunks(classifier, features_NF, number_of(masks)):
+    for features in uncertainty.chunks(classifier, features_NF, uncertainty.samples_of(masks)):
         log_probs_SNC = uncertainty.sample_log_probs(classifier, features, masks)
         information_N = acquisition.mutual_information(log_probs_SNC)
         bald_N = acquisition.guarded(information_N, log_probs_SNC.shape[-1])
@@ -73,26 +73,18 @@ def score(classifier: Classifier, features_NF, masks, function: Callable) -> dic
     return {name: np.concatenate([piece[name] for piece in scored]) for name in scored[0]}
 
 
-def number_of(masks: dict) -> int:
-    return len(next(iter(masks.values())))
-
-
-def acquire(classifier: Classifier, features_NF, masks, pool, protocol: Protocol, round_: int):
+def acquire(view: uncertainty.View, pool, protocol: Protocol, round_: int):
     """Q rows of the pool, best first; the tables `pool` and `samples` of the scores; and the health of the scores.
 
-    A strategy that makes no stochastic pass has neither scores nor tables.
+    view: the rows of the pool. A strategy that makes no stochastic pass has neither scores nor tables.
     """
     strategy, rng = acquisition.STRATEGIES[protocol.strategy], protocol.generator("picks", round_)
     if strategy.score is None:
         scores_N = acquisition.random(len(pool), protocol.generator("random", round_))
         return pool[acquisition.highest(scores_N, protocol.query, rng)], {}, {}
 
-    def log_probs_of(positions) -> torch.Tensor:
-        pieces = uncertainty.chunks(classifier, features_NF[torch.from_numpy(positions)], protocol.samples)
-        return torch.cat([uncertainty.sample_log_probs(classifier, piece, masks) for piece in pieces], dim=1)
-
-    scored = score(classifier, features_NF, masks, strategy.score)
-    picks = strategy.pick(scored["score"], protocol.query, rng, log_probs_of)
+    scored = score(view.classifier, view.features_NF, view.masks, strategy.score)
+    picks = strategy.pick(scored["score"], protocol.query, rng, view)
     health = acquisition.health(scored["score"], protocol.query)
     health |= {
         "smallest_raw_bald": float(scored["raw_bald"].min()),
@@ -108,7 +100,7 @@ def acquire(classifier: Classifier, features_NF, masks, pool, protocol: Protocol
         }
     )
     shown = worth_showing(scored["score"], picks, protocol.query)
-    samples = sampled_rows(pool[shown], log_probs_of(shown), features_NF[torch.from_numpy(shown)])
+    samples = sampled_rows(pool[shown], view.log_probs(shown), view.features_NF[torch.from_numpy(shown)])
     return pool[picks], {"pool": table, "samples": samples}, health
 
 

@@ -1,5 +1,9 @@
 """Model uncertainty by Monte-Carlo dropout: the encoder once, then S stochastic passes of what follows it."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -45,6 +49,37 @@ def sample_log_probs(classifier: Classifier, features_NF: Tensor, masks: dict[st
     some_passes = (dict(zip(masks, piece, strict=True)) for piece in pieces)
     logits_SNC = torch.cat([classifier.decoder.stochastic(features_NF, some) for some in some_passes])
     return F.log_softmax(logits_SNC, dim=-1)
+
+
+@dataclass(frozen=True)
+class View:
+    """N rows as a trained classifier sees them, by position: what a strategy may look at when it picks a batch of U."""
+
+    classifier: Classifier
+    masks: dict[str, Tensor]  # ω_1 … ω_S
+    features_NF: Tensor  # as `pool_features` gives them
+    labels_N: np.ndarray | None = None  # of T; of U nobody knows them
+    of_labelled: Callable[[], "View"] | None = None
+
+    def log_probs(self, positions) -> Tensor:
+        """log_probs_SMC of S stochastic passes over M of the rows."""
+        features_MF = self.features_NF[torch.from_numpy(np.asarray(positions))]
+        pieces = chunks(self.classifier, features_MF, samples_of(self.masks))
+        return torch.cat([sample_log_probs(self.classifier, piece, self.masks) for piece in pieces], dim=1)
+
+    @cached_property
+    def labelled(self) -> "View":
+        """T, in the order in which it was labelled. The encoder runs over it when it is first asked for."""
+        return self.of_labelled()
+
+
+def labelled_view(classifier: Classifier, masks, rows: Rows, numbers, prefix: Prefix | None = None) -> View:
+    """T as the classifier sees it, with its labels. numbers: the rows of T."""
+    return View(classifier, masks, pool_features(classifier, rows, numbers, prefix), rows.labels_N[numbers])
+
+
+def samples_of(masks: dict[str, Tensor]) -> int:
+    return len(next(iter(masks.values())))
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from functools import partial
 
 import numpy as np
 
@@ -110,7 +111,7 @@ class Chooser:
             drawn = np.searchsorted(pool, np.sort(wanted.drawn))
             others = np.setdiff1d(np.arange(len(pool)), drawn)
             query = min(self.protocol.query - len(drawn), len(others))
-            best = self._best(classifier, features_NF[others], others, query, wanted.number)
+            best = self._best(classifier, features_NF[others], others, query, wanted)
         # nothing tells a person which rows the model is unsure of
         order = self.protocol.generator("random", wanted.number).permutation([*drawn, *best])
         return {
@@ -120,13 +121,15 @@ class Chooser:
             "predictions": {n: self.classes[c] for n, c in zip(pool.tolist(), predictions_N, strict=True)},
         }
 
-    def _best(self, classifier, features_NF, places, query: int, number: int) -> np.ndarray:
+    def _best(self, classifier, features_NF, places, query: int, wanted: Wanted) -> np.ndarray:
         """The `query` places that the strategy picks, by default those with the highest BALD."""
         if not query:
             return places[:0]
-        masks = scoring.round_masks(classifier, self.protocol, number)
-        protocol = dataclasses.replace(self.protocol, query=query)
-        return scoring.acquire(classifier, features_NF, masks, places, protocol, number)[0]
+        masks = scoring.round_masks(classifier, self.protocol, wanted.number)
+        rows = dataclasses.replace(self.tokenised, labels_N=wanted.labels_N)
+        of_labelled = partial(uncertainty.labelled_view, classifier, masks, rows, wanted.labelled)
+        view = uncertainty.View(classifier, masks, features_NF, of_labelled=of_labelled)
+        return scoring.acquire(view, places, dataclasses.replace(self.protocol, query=query), wanted.number)[0]
 
     # ---- in the background
 

@@ -69,6 +69,11 @@ def ready(name: str) -> Iterator[None]:
     checked = replace(own, score=score, pick=functools.partial(_picks, name, own.pick))
     with _registered({name: (checked, code)}):
         yield
+    if code_of(name) != code:
+        raise StudyError(
+            f"strategy {name!r} uses a value that changed while it picked, and what it uses is part of its runs' key: "
+            "keep such a value in a file, or in the function"
+        )
 
 
 @contextmanager

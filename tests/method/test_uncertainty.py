@@ -1,5 +1,7 @@
 """The S passes after the encoder are the S passes of the whole model; a score depends on its own row alone."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -154,6 +156,18 @@ def test_passes_do_not_depend_on_how_many_are_in_memory_at_once(passes, classifi
 
 def singly(masks) -> list[dict]:
     return [{name: masks_SW[s : s + 1] for name, masks_SW in masks.items()} for s in range(SAMPLES)]
+
+
+def test_a_view_shows_a_strategy_the_passes_of_the_pool_and_of_t(classifier, rows, masks):
+    labelled = np.array([7, 2, 5])
+    of_labelled = partial(uncertainty.labelled_view, classifier, masks, rows, labelled)
+    view = uncertainty.View(classifier, masks, pool_features(classifier, rows, POOL), of_labelled=of_labelled)
+    expected = sample_log_probs(classifier, pool_features(classifier, rows, POOL[[8, 3]]), masks)
+    torch.testing.assert_close(view.log_probs([8, 3]), expected, rtol=0, atol=1e-5)
+    assert view.labels_N is None, "of U nobody knows them"
+    torch.testing.assert_close(view.labelled.features_NF, pool_features(classifier, rows, labelled), rtol=0, atol=1e-5)
+    assert view.labelled.labels_N.tolist() == rows.labels_N[labelled].tolist()
+    assert view.labelled is view.labelled, "encoded once"
 
 
 @pytest.mark.parametrize("samples", [1, 1000])

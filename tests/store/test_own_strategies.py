@@ -1,7 +1,10 @@
 """A strategy of one's own: one entry, known by its code, checked and drawn; tests/sweeps has it on Dask workers."""
 
 import functools
+import math
+import re
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +13,10 @@ from helpers import refused
 
 from lib import figures
 from lib.acquisition import BUILT_IN, STRATEGIES, Strategy, mean_log_probs
+from lib.active_learning import prepare
 from lib.fields import SCHEDULER, choices
 from lib.store import own_strategies, results
+from lib.store.provenance import ROOT
 from lib.store.results import Run
 from lib.sweeps.compute import SESSION, sweep
 
@@ -66,6 +71,34 @@ def test_it_picks_as_the_same_scores_of_lib_do(register, tiny_protocol, tmp_path
     rounds = sweep([tiny_protocol(strategy="mine"), tiny_protocol(strategy="entropy")], tmp_path)
     assert rounds["picked"][:2].tolist() == rounds["picked"][3:5].tolist()
     assert STRATEGIES["entropy"] is BUILT_IN["entropy"]
+
+
+@pytest.mark.parametrize("frozen", [0, 2])
+def test_the_k_center_of_the_docs_is_the_slow_one(frozen, register, tiny_protocol, tmp_path):
+    """Of the rows, the one whose nearest neighbour in T and among the picks is furthest, Q times."""
+    (example,) = re.findall(r"```python\n([^`]*k_center.*?)```", (ROOT / "docs" / "code.md").read_text("utf-8"), re.S)
+    exec(example, {"__name__": "__main__"})
+    of_the_docs, told = STRATEGIES.pop("k_center"), str(tmp_path / "labels")
+
+    def slowly(scores_N, query, rng, view):
+        rows_NF, centers, picks = view.features_NF.tolist(), view.labelled.features_NF.tolist(), []
+        with open(told, "a") as file:
+            file.write(f"{view.labelled.labels_N.tolist()}\n")
+        for _ in range(query):
+            nearest_N = [min(math.dist(row, center) for center in centers) for row in rows_NF]
+            picks.append(nearest_N.index(max(nearest_N)))
+            centers.append(rows_NF[picks[-1]])
+        return picks
+
+    picked = []
+    for held in (of_the_docs, Strategy("slow k-center", of_the_docs.score, slowly)):
+        register(held)
+        protocol = tiny_protocol(strategy="mine", frozen=frozen)
+        picked.append(sweep([protocol], tmp_path)["picked"].map(list).tolist())
+    assert picked[0] == picked[1]
+    labels_N = prepare(protocol)[0].train.labels_N
+    expected = [labels_N[[*range(10), *picked[0][0][:more]]].tolist() for more in (0, 5)]
+    assert Path(told).read_text() == "".join(f"{labels}\n" for labels in expected)
 
 
 def test_keys_of_the_strategies_of_lib_are_as_they_were(tiny_protocol, tmp_path, register, monkeypatch):
@@ -157,12 +190,21 @@ def test_what_the_code_uses_counts(register, monkeypatch):
     assert digests[0] == digests[1] != digests[2]
 
 
+COUNTED = []
+
+
+def counting(log_probs_SNC):
+    COUNTED.append(log_probs_SNC.shape)
+    return least_confidence(log_probs_SNC)
+
+
 MISTAKES = {
     "a number for all": (lambda x: torch.tensor(1.0), "scores of shape (): give one for each of 50 rows"),
     "one a pass": (lambda x: x[:, :, 0], "scores of shape (8, 50)"),
     "nan": (lambda x: x[0, :, 0] * float("nan"), "nan or infinite"),
     "too few picks": (Strategy("few", least_confidence, lambda s, q, *_: np.arange(q - 1)), "give 5 different rows"),
     "a row twice": (Strategy("twice", least_confidence, lambda s, q, *_: np.zeros(q, int)), "give 5 different rows"),
+    "its code changes": (counting, "uses a value that changed while it picked"),
     "no function": (3, "is 3: give a function log_probs_SNC → scores_N, or Strategy"),
 }
 
