@@ -42,10 +42,15 @@ def code_of(name: str) -> str | None:
 
 def _strategy(name: str, held):
     """An entry of the registry as a Strategy: a function alone is its score. Raises StudyError for anything else."""
-    from lib.acquisition import Strategy
+    from lib.acquisition import Strategy, highest
 
     held = held if isinstance(held, Strategy) or not callable(held) else Strategy(name.replace("_", " "), held)
     if isinstance(held, Strategy) and callable(held.pick) and (held.score is None or callable(held.score)):
+        if held.score is None and held.pick is not highest:
+            raise StudyError(
+                f"STRATEGIES[{name!r}] picks but has no score, and without one rows are drawn at random: give it a "
+                "score that explorer and figures can show, such as predictive_entropy"
+            )
         return held
     raise StudyError(
         f"STRATEGIES[{name!r}] is {held!r}: give a function log_probs_SNC → scores_N, or Strategy(title, score, pick)"

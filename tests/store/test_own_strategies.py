@@ -204,6 +204,7 @@ MISTAKES = {
     "nan": (lambda x: x[0, :, 0] * float("nan"), "nan or infinite"),
     "too few picks": (Strategy("few", least_confidence, lambda s, q, *_: np.arange(q - 1)), "give 5 different rows"),
     "a row twice": (Strategy("twice", least_confidence, lambda s, q, *_: np.zeros(q, int)), "give 5 different rows"),
+    "picks without scores": (Strategy("blind", None, lambda s, q, *_: np.arange(q)), "picks but has no score"),
     "its code changes": (counting, "uses a value that changed while it picked"),
     "no function": (3, "is 3: give a function log_probs_SNC → scores_N, or Strategy"),
 }
