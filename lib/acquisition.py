@@ -8,14 +8,10 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from lib.uncertainty import View
 
 ROUNDING = 1e-9  # how far below zero float32 log-probabilities may take a score
 EXACT = 1e-13  # below this a score is the rounding of float64 itself: 0
@@ -110,7 +106,7 @@ def random(number: int, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(rng.random(number))
 
 
-def highest(scores_N, query: int, rng: np.random.Generator, view: "View | None" = None) -> np.ndarray:
+def highest(scores_N, query: int, rng: np.random.Generator, view=None) -> np.ndarray:
     """Positions of the `query` highest scores, best first; ties are broken by `rng`, never by position.
 
     Raises ValueError if there are fewer scores than `query`.
@@ -121,7 +117,7 @@ def highest(scores_N, query: int, rng: np.random.Generator, view: "View | None" 
     return np.lexsort((rng.random(len(scores_N)), -scores_N))[:query]
 
 
-def half_at_random(scores_N, query: int, rng: np.random.Generator, view: "View | None" = None) -> np.ndarray:
+def half_at_random(scores_N, query: int, rng: np.random.Generator, view=None) -> np.ndarray:
     """Positions of `query` rows: half (rounded up) have the highest scores, the rest are drawn from all others.
 
     Raises ValueError if there are fewer scores than `query`.
@@ -131,7 +127,7 @@ def half_at_random(scores_N, query: int, rng: np.random.Generator, view: "View |
     return np.concatenate([best, rng.permutation(others)[: query // 2]])
 
 
-def powerbald(scores_N, query: int, rng: np.random.Generator, view: "View | None" = None) -> np.ndarray:
+def powerbald(scores_N, query: int, rng: np.random.Generator, view=None) -> np.ndarray:
     """Positions of `query` rows drawn without replacement with probability ∝ score (Kirsch et al. 2023, β = 1).
 
     The highest of log score + Gumbel(0, 1) noise. A row with score 0 has no chance before all others are taken; then
@@ -142,7 +138,7 @@ def powerbald(scores_N, query: int, rng: np.random.Generator, view: "View | None
     return highest(noisy_N, query, rng)
 
 
-def together(scores_N, query: int, rng: np.random.Generator, view: "View") -> np.ndarray:
+def together(scores_N, query: int, rng: np.random.Generator, view) -> np.ndarray:
     """Positions of `query` rows that BatchBALD takes from the CANDIDATES rows with the highest scores, or 2 `query`."""
     best = highest(scores_N, min(len(scores_N), max(CANDIDATES, 2 * query)), rng)
     return best[batchbald(view.log_probs(best), query, rng)]
@@ -226,7 +222,8 @@ class Strategy:
 
     title: str  # as readers see it
     score: Callable | None  # log_probs_SNC → scores_N; None: drawn at random, and no stochastic pass is made
-    pick: Callable = highest  # (scores_N, query, rng, view of the pool) → positions of the rows picked, best first
+    # (scores_N, query, rng, view) → positions of the rows picked, best first; view: the pool, a lib.uncertainty.View
+    pick: Callable = highest
 
 
 STRATEGIES = {
