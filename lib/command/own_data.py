@@ -49,6 +49,8 @@ def prepared(command: Command, store: Path = STORE) -> Command:
             validation = in_order(labelled(Path(validation_path), columns, label, rows.labels))
             texts = {row[:-1] for row in validation}
             both, train = len(train), [row for row in train if row[:-1] not in texts]
+            if not train:
+                raise StudyError(f"--validation {validation_path}: it has all rows of {path.name}: give it other rows")
             notes.append(f"validation rows: those of {Path(validation_path).name}")
             notes += (
                 [f"left out, since a validation row has their text: {gone} rows"] if (gone := both - len(train)) else []
@@ -109,8 +111,10 @@ def labelled(path: Path, columns: tuple[str, ...], label: str, labels=()) -> Own
     """The rows that have a label. Raises StudyError if they are too few, or none."""
     rows = read_rows(path, *(*columns, "")[:2], labels=labels, label_column=label, contradicting="left out")
     kept = np.flatnonzero(rows.labels_N != UNLABELLED)
-    if not labels and len(kept) < FEWEST:
-        raise StudyError(f"{len(kept)} rows have a label in {label!r}: a comparison needs {FEWEST} or more")
+    fewest = 1 if labels else FEWEST
+    if len(kept) < fewest:
+        needs = "validation needs some" if labels else f"a comparison needs {FEWEST} or more"
+        raise StudyError(f"{path.name}: {len(kept)} rows have a label in {label!r}: {needs}")
     texts, labels_N = [rows.texts[n] for n in kept], rows.labels_N[kept]
     notes = tuple(note for note in rows.notes if not note.startswith(NO_ROW_LEFT))  # here that is as it should be
     return dataclasses.replace(rows, texts=texts, labels_N=labels_N, notes=notes)

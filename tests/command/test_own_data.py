@@ -161,6 +161,11 @@ MISTAKES = {
     "the paper's claims": (("--data", "mine.csv", "--only", "00,02"), "notebook 00 holds the paper's claims"),
     "of the study": (("-p", "rounds", "3"), "-p rounds 3: no chosen notebook has it"),
     "another class": (("--data", "mine.csv", "--validation", "other.csv"), "is not in the list"),
+    "the same rows": (("--data", "mine.csv", "--validation", "mine.csv"), "it has all rows of mine.csv: give it other"),
+    "none to validate": (
+        ("--data", "mine.csv", "--validation", "blank.csv"),
+        "blank.csv: 0 rows have a label in 'kind'",
+    ),
 }
 
 
@@ -170,6 +175,7 @@ def test_a_mistake_is_one_line(what, dry, tmp_path):
     write(tmp_path / "few.csv", rows=9)
     write(tmp_path / "unclear.csv", header=("id", "text", "text 2"), classes=tuple(f"{n} words" for n in range(120)))
     write(tmp_path / "other.csv", classes=("ham", "eggs"))
+    write(tmp_path / "blank.csv", classes=("",))
     options, words = MISTAKES[what]
     code, lines = dry(*options)
     assert code == 2
