@@ -196,6 +196,8 @@ def told(
     text = " and ".join(map(repr, columns))
     yield f"{rows.path.name}: text in {text}, labels in {label!r}: {len(rows.labels)} classes ({classes})"
     yield from (*rows.notes, *notes)
+    if unseen := [name for c, name in enumerate(rows.labels) if c not in {row[-1] for row in validation}]:
+        yield f"classes without a row to validate: {listed([*map(repr, unseen)], 8)}"
     start, query, rounds = sizes["start"], sizes["query"], sizes["rounds"]
     yield (
         f"{len(train):,} rows to train on, {len(validation):,} to validate; from {start} labels, {rounds} batches of "

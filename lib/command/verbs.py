@@ -29,7 +29,7 @@ def plan_label(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) 
     _, pairs = taken("label", {"-p": "NAME VALUE"}, arguments[1:])
     file = (caller / arguments[0]).resolve()
     if not file.is_file():
-        raise UsageError(f"label {arguments[0]}: there is no such file: give a csv, tsv, jsonl, parquet or xlsx")
+        raise UsageError(f"label {arguments[0]}: there is no such file: give a csv, tsv, json, jsonl, parquet or xlsx")
     ((path, defaults),) = choose(notebooks, ON_REQUEST[0]).items()
     check_names(pairs, {path: defaults}, notebooks)
     values = {name: convert(name, text, defaults[name]) for name, text in pairs}

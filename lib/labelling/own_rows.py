@@ -73,6 +73,11 @@ def read_rows(
     kept, left_out = different(table, columns, (label_column, answers), path, contradicting)
     classes = given or classes_in(kept, sources, path)
     check_classes(classes, labels)
+    notes += [
+        f"{name!r} is a column here and a label, too: if the first line of the file is a row, write a header above it"
+        for name in filter(None, sources)
+        if name in classes
+    ]
     labels_N, answers_N = (classes_of(kept, name, classes, path) for name in (label_column, answers))
     texts = [tuple(row[name] for name in columns) for _, row in kept]
     numbers = [number for number, _ in kept]
@@ -111,6 +116,8 @@ def different(table, columns, sources, path: Path, contradicting: str) -> tuple[
     labels, answers = (contradictions[name] for name in sources)
     if labels and contradicting == "left out":
         first = {texts: row for texts, row in first.items() if texts not in doubtful}
+        if not first:
+            raise StudyError(f"{path}: every text has two labels, as {listed(labels, 2)}: correct them, or name others")
     elif labels:
         what = "the same text but different labels: correct one of each two"
         raise StudyError(f"{path}: {listed(labels)} have {what}")

@@ -1,4 +1,4 @@
-"""A file as rows of named texts: csv, tsv, jsonl, parquet or xlsx, also in gz or zip. "" names no column."""
+"""A file as rows of named texts: csv, tsv, json, jsonl, parquet or xlsx, also in gz or zip. "" names no column."""
 
 import codecs
 import csv
@@ -17,7 +17,8 @@ SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no to
 
 LONGEST = 2**31 - 1  # characters of a field; a text is cut at max_length tokens later
 SEPARATORS = (";", "\t", "|")  # besides the comma: where a header is one field that holds one of them
-KINDS = (".csv", ".tsv", ".jsonl", ".parquet", ".xlsx")
+JSON = (".json", ".jsonl")  # a list of objects, or an object a line
+KINDS = (".csv", ".tsv", *JSON, ".parquet", ".xlsx")
 PACKED = (".gz", ".zip")
 # of text that is not UTF-8, the likeliest first: Western Europe, Cyrillic, Chinese, Arabic, Thai
 ENCODINGS = ["cp1252", "cp1251", "gb18030", "cp1256", "cp874"]
@@ -43,7 +44,7 @@ def read_table(path: Path) -> tuple[dict[int, dict], list[str]]:
     else:
         text, notes = decoded(content, path)
         separator = "\t" if kind == ".tsv" else separator_of(text)
-        rows = read_jsonl(text, path) if kind == ".jsonl" else read_csv(text, path, separator)
+        rows = read_json(text, path) if kind in JSON else read_csv(text, path, separator)
     if not rows:
         raise StudyError(f"{path} has no rows: give a file with a header and rows, or with a JSON object a line")
     return dict(enumerate(rows, 1)), notes
@@ -156,20 +157,29 @@ def records(text: str, path: Path, separator: str) -> list[tuple[int, list[str]]
     raise StudyError(said)
 
 
-def read_jsonl(text: str, path: Path) -> list[dict]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+def read_json(text: str, path: Path) -> list[dict]:
+    """Rows of objects, one a line or all in one list."""
+    rows, wanted = [], "write one object a line, or a list of objects"
+    for place, written in objects(text):
         try:
-            row = json.loads(line)
+            row = json.loads(written) if isinstance(written, str) else written
         except (ValueError, RecursionError) as error:
-            raise StudyError(f"{path}, line {number} is not JSON ({error}): write one object a line") from error
+            raise StudyError(f"{path}, {place} is not JSON ({error}): {wanted}") from error
         if not isinstance(row, dict):
-            raise StudyError(f"{path}, line {number} is not a JSON object: write one object a line")
+            raise StudyError(f"{path}, {place} is not a JSON object: {wanted}")
         row = dict(flat(row))
         rows.append(dict(zip(column_names(row, path), row.values(), strict=True)))
     return rows
+
+
+def objects(text: str) -> list[tuple[str, object]]:
+    """(place, what stands there) of each line that is not empty, as text, or of each entry of a list."""
+    if text.lstrip().startswith("["):
+        try:
+            return [(f"entry {number}", entry) for number, entry in enumerate(json.loads(text), 1)]
+        except (ValueError, RecursionError):
+            pass  # the line that is no JSON is said
+    return [(f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
 
 
 def flat(held: dict, above: str = "") -> Iterator[tuple[str, object]]:

@@ -140,6 +140,15 @@ def test_texts_with_two_labels_and_those_of_validation_rows_are_left_out_and_tha
     assert any(line.startswith("109 rows to train on, 10 to validate") for line in lines)
 
 
+def test_a_header_that_is_a_row_and_classes_that_nothing_validates_are_said(dry, tmp_path):
+    path = write(tmp_path / "mine.csv", header=("0", "a letter about ham and things", "ham"))
+    path.write_text(path.read_text() + "120,a letter of its own,rare\n")
+    code, lines = dry("--data", "mine.csv", "--text", "a letter about ham and things", "--label", "ham")
+    assert code == 0
+    assert lines[1].startswith("'ham' is a column here and a label, too: if the first line of the file is a row, write")
+    assert lines[2] == "classes without a row to validate: 'rare'"
+
+
 MISTAKES = {
     "no data set": (("--data", "hub:nothing", "--hub", "."), "has no folder 'nothing'"),
     "a split of two sources": (("--data", "hub:a", "--validation", "other.csv"), "are two sources of rows"),
@@ -161,6 +170,7 @@ MISTAKES = {
     "the paper's claims": (("--data", "mine.csv", "--only", "00,02"), "notebook 00 holds the paper's claims"),
     "of the study": (("-p", "rounds", "3"), "-p rounds 3: no chosen notebook has it"),
     "another class": (("--data", "mine.csv", "--validation", "other.csv"), "is not in the list"),
+    "two labels each": (("--data", "torn.csv"), "every text has two labels, as rows 1 and 121 ('ham' and 'spam'),"),
     "the same rows": (("--data", "mine.csv", "--validation", "mine.csv"), "it has all rows of mine.csv: give it other"),
     "none to validate": (
         ("--data", "mine.csv", "--validation", "blank.csv"),
@@ -176,6 +186,8 @@ def test_a_mistake_is_one_line(what, dry, tmp_path):
     write(tmp_path / "unclear.csv", header=("id", "text", "text 2"), classes=tuple(f"{n} words" for n in range(120)))
     write(tmp_path / "other.csv", classes=("ham", "eggs"))
     write(tmp_path / "blank.csv", classes=("",))
+    torn = write(tmp_path / "torn.csv", classes=("ham",)).read_text()
+    (tmp_path / "torn.csv").write_text(torn + torn.partition("\n")[2].replace(",ham\n", ",spam\n"))
     options, words = MISTAKES[what]
     code, lines = dry(*options)
     assert code == 2

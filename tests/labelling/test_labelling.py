@@ -87,7 +87,7 @@ GOOD = "text,label\na,x\nb,y\n"
 THREE = GOOD + "c,x\n"
 MISTAKES = {
     "no such file": (None, {}, ("mine.csv", "cannot be read", "give the path of a file")),
-    "other kind of file": (GOOD, {"name": "mine.doc"}, ("must end in .csv, .tsv, .jsonl, .parquet or .xlsx",)),
+    "other kind of file": (GOOD, {"name": "mine.doc"}, ("must end in .csv, .tsv, .json, .jsonl, .parquet or .xlsx",)),
     "no encoding": (b"text,label\n\x81\x8d\xff\x00,x\n", {}, ("0x81 in line 2", "save it as UTF-8")),
     "no rows": ("text,label\n", {}, ("has no rows",)),
     "empty file": ("", {}, ("has no rows",)),
@@ -126,7 +126,7 @@ MISTAKES = {
     ),
     "fewer rows than a batch": (GOOD, {}, ("has 2 rows", "start=10", "query=20", "add rows")),
     "not JSON": ('{"text": "a"}\n{"text": \n', {"name": "mine.jsonl", "answers": ""}, ("line 2 is not JSON",)),
-    "not an object": ("[1]\n", {"name": "mine.jsonl", "answers": ""}, ("line 1 is not a JSON object",)),
+    "not an object": ("[1]\n", {"name": "mine.jsonl", "answers": ""}, ("entry 1 is not a JSON object",)),
     "deep": ("[" * 100_000 + "\n", {"name": "mine.jsonl", "answers": ""}, ("line 1 is not",)),
     "more random rows than a batch": (
         "text\n" + "\n".join("abcdefgh"),

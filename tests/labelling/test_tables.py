@@ -54,6 +54,7 @@ KINDS = {
     "commas.CSV.gz": lambda: gzip.compress(as_csv(",")),
     "commas.csv.zip": lambda: zipped(as_csv(",")),
     "lines.jsonl.gz": lambda: gzip.compress("\n".join(map(json.dumps, TABLE)).encode()),
+    "list.json": lambda: json.dumps(TABLE, indent=1).encode(),
     "table.parquet": lambda: pd.DataFrame(TABLE).to_parquet(),
     "book.xlsx": lambda: workbook(TABLE),
     "utf-16.csv": lambda: as_csv(",").decode("utf-8-sig").encode("utf-16"),
