@@ -22,6 +22,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from lib import __main__ as runner
 from lib import labelling
+from lib.acquisition import STRATEGIES, Strategy, bald
 from lib.command import execution, status
 from lib.data.tasks import UNLABELLED
 from lib.labelling import agreement, changes, handover
@@ -949,6 +950,25 @@ def test_another_strategy_picks_and_is_named(strategy, begun, tmp_path):
     assert ("picked by" in agreement.say_agreement(session)) == (strategy != "random")
     with refused("strategy='bold' is not known (did you mean bald?)"):
         begun(strategy="bold")
+
+
+def test_what_picks_sees_the_rows_labelled_so_far_and_their_labels(begun, monkeypatch):
+    seen = []
+
+    def last(scores_N, query, rng, view):
+        seen.append((view.labelled.labels_N.tolist(), len(view.labelled.features_NF), len(view.features_NF)))
+        return np.arange(len(scores_N))[-query:]
+
+    monkeypatch.setitem(STRATEGIES, "last", Strategy("the last rows", bald, last))
+    session = begun(strategy="last")
+    session.answer_from_column(1)
+    labels = session.labels_N[session.labelled].tolist()
+    session.answer_from_column(2)
+    assert seen == [(labels, 6, 40 - 6 - 3)]
+    assert Counter(session.said.batches[1]["picked"]) == {"random": 3, "last": 5}
+    how = dict(zip(session.asked(1), session.said.batches[1]["picked"], strict=True))
+    others = [row for row in range(40) if row not in session.asked(0) and how.get(row) != "random"]
+    assert sorted(row for row, picked in how.items() if picked == "last") == others[-5:]
 
 
 def test_the_classifier_of_the_files_says_what_the_trained_one_says(begun, tmp_path):
