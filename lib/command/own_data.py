@@ -196,7 +196,8 @@ def told(
     text = " and ".join(map(repr, columns))
     yield f"{rows.path.name}: text in {text}, labels in {label!r}: {len(rows.labels)} classes ({classes})"
     yield from (*rows.notes, *notes)
-    if unseen := [name for c, name in enumerate(rows.labels) if c not in {row[-1] for row in validation}]:
+    validated = {row[-1] for row in validation}
+    if unseen := [name for c, name in enumerate(rows.labels) if c not in validated]:
         yield f"classes without a row to validate: {listed([*map(repr, unseen)], 8)}"
     start, query, rounds = sizes["start"], sizes["query"], sizes["rounds"]
     yield (

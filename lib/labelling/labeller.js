@@ -5,7 +5,7 @@ const KEYS = "1234567890acdefghijklmnopqrtvwxyz"; // letters beyond ten classes;
 const FEW = 9; // classes that are seen at a glance; more can be searched
 const PATIENCE = 3000; // milliseconds until a person is told that the kernel does not answer
 const OFTEN = 500; // milliseconds between two questions how far the model is
-const SILENT = "Waiting for the kernel: it runs other cells. If it was restarted, run all cells.";
+const SILENT = "Waiting for the kernel, which may be running other cells. If it was restarted, run all cells.";
 
 function element(kind, className, parent, text = "") {
   const made = document.createElement(kind);

@@ -9,6 +9,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from lib.fields import StudyError, brief, one_of
@@ -17,7 +18,8 @@ SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no to
 
 LONGEST = 2**31 - 1  # characters of a field; a text is cut at max_length tokens later
 SEPARATORS = (";", "\t", "|")  # besides the comma: where a header is one field that holds one of them
-JSON = (".json", ".jsonl")  # a list of objects, or an object a line
+JSON = (".json", ".jsonl")
+WANTED = "write one object a line, or a list of objects"  # in them
 KINDS = (".csv", ".tsv", *JSON, ".parquet", ".xlsx")
 PACKED = (".gz", ".zip")
 # of text that is not UTF-8, the likeliest first: Western Europe, Cyrillic, Chinese, Arabic, Thai
@@ -159,27 +161,31 @@ def records(text: str, path: Path, separator: str) -> list[tuple[int, list[str]]
 
 def read_json(text: str, path: Path) -> list[dict]:
     """Rows of objects, one a line or all in one list."""
-    rows, wanted = [], "write one object a line, or a list of objects"
-    for place, written in objects(text):
-        try:
-            row = json.loads(written) if isinstance(written, str) else written
-        except (ValueError, RecursionError) as error:
-            raise StudyError(f"{path}, {place} is not JSON ({error}): {wanted}") from error
-        if not isinstance(row, dict):
-            raise StudyError(f"{path}, {place} is not a JSON object: {wanted}")
-        row = dict(flat(row))
+    rows = []
+    for place, held in entries(text, path):
+        if not isinstance(held, dict):
+            raise StudyError(f"{path}, {place} is not a JSON object: {WANTED}")
+        row = dict(flat(held))
         rows.append(dict(zip(column_names(row, path), row.values(), strict=True)))
     return rows
 
 
-def objects(text: str) -> list[tuple[str, object]]:
-    """(place, what stands there) of each line that is not empty, as text, or of each entry of a list."""
+def entries(text: str, path: Path) -> Iterator[tuple[str, object]]:
+    """(place, what stands there) of each entry of a list or, without one, of each line that is not empty."""
+    listed = None
     if text.lstrip().startswith("["):
+        with suppress(ValueError, RecursionError):  # the line that is no JSON is said below
+            listed = json.loads(text)
+    if listed is not None:
+        yield from ((f"entry {number}", entry) for number, entry in enumerate(listed, 1))
+        return
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
         try:
-            return [(f"entry {number}", entry) for number, entry in enumerate(json.loads(text), 1)]
-        except (ValueError, RecursionError):
-            pass  # the line that is no JSON is said
-    return [(f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+            yield f"line {number}", json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise StudyError(f"{path}, line {number} is not JSON ({error}): {WANTED}") from error
 
 
 def flat(held: dict, above: str = "") -> Iterator[tuple[str, object]]:
