@@ -75,6 +75,16 @@ def summary(table: pd.DataFrame, value: str, by: list[str], interval=bootstrap_i
     return pd.DataFrame(rows, columns=[*by, "runs", "mean", "low", "high", "width"])
 
 
+def mean_widths(intervals: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Mean over sizes of T of `width` in a table of `summary`, for each group: columns by + runs, mean.
+
+    Empty where another group of the task has more runs: how wide an interval is depends on how many there are.
+    """
+    table = intervals.groupby(by, sort=False).agg(runs=("runs", "min"), mean=("width", "mean")).reset_index()
+    most = table.groupby("task")["runs"].transform("max")
+    return table.assign(mean=table["mean"].where(table["runs"] == most))
+
+
 def mean_correlations(correlations: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Mean of one ρ a seed with its t interval, both by Fisher's z: columns by + runs, mean, low, high, width."""
     z = fisher_z(correlations["rho"], correlations["rows"])

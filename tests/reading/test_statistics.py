@@ -84,6 +84,23 @@ def test_a_summary_is_the_mean_and_interval_of_each_group():
         assert row["width"] == row["high"] - row["low"]
 
 
+def test_mean_widths_are_of_groups_with_the_most_runs_of_their_task():
+    """Those of other numbers of runs differ for that reason alone: two runs of one spread lie closer than three."""
+    rounds = curves(strategies=(0, 2, -2)).rename(columns={"strategy": "frozen"})
+    rounds = rounds[(rounds["frozen"] != -2) | (rounds["task"] != "a") | (rounds["seed"] < 2)]
+    intervals = statistics.summary(rounds, "accuracy", ["task", "frozen", "labelled"])
+    found = statistics.mean_widths(intervals, ["task", "frozen"])
+    assert len(found) == 2 * 3
+    for row in found.to_dict("records"):
+        some = only(rounds, task=row["task"], frozen=row["frozen"]).groupby("labelled")["accuracy"]
+        fewer = (row["task"], row["frozen"]) == ("a", -2)
+        assert row["runs"] == (2 if fewer else 3)
+        assert row["mean"] == pytest.approx(math.nan if fewer else np.mean(some.max() - some.min()), nan_ok=True)
+    drawn = np.random.default_rng(0).normal(size=(200, 3))
+    widths = [np.mean([np.diff(statistics.bootstrap_interval(row[:n])) for row in drawn]) for n in (2, 3)]
+    assert widths[0] < 0.8 * widths[1]
+
+
 @pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_a_deviation_has_the_interval_that_follows_from_chi_square(seeds):
     rounds = curves(seeds=seeds, tasks="a")
