@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.data import study_rows
-from lib.data.study_rows import SPLITS
+from lib.data.study_rows import FACTS, SPLITS
 from lib.data.tasks import read_texts
 from lib.fields import StudyError
 
@@ -25,8 +25,9 @@ def write(task: str, hub: str) -> Path:
         if len(split) < number:
             raise StudyError(f"task {task!r} has {len(split):,} rows in {hub}, of {number:,} that are to be listed")
     kept = [hashes[:number] for hashes, number in zip(texts.hashes, PINNED[task], strict=True)]
+    kept += study_rows.facts_of(texts.train[: PINNED[task][0]])
     study_rows.FOLDER.mkdir(parents=True, exist_ok=True)
-    np.savez(study_rows.FOLDER / f"{task}.npz", **dict(zip(SPLITS, kept, strict=True)))
+    np.savez_compressed(study_rows.FOLDER / f"{task}.npz", **dict(zip((*SPLITS, *FACTS), kept, strict=True)))
     return study_rows.FOLDER / f"{task}.npz"
 
 

@@ -1,11 +1,12 @@
 """The study's rows, by a hash of each: whoever has the whole of a data set gets exactly these, in this order.
 
-The lists, which lib.data.listing writes, hold no text: 8 bytes a row. What a run can see is named by them, too, so that
-it is found without the rows.
+The lists, which lib.data.listing writes, hold no text: 8 bytes a row, and of training rows the label and how many words
+the two texts share. What a run can see is named by them, too, so that it is found without the rows.
 """
 
 import hashlib
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from lib.fields import StudyError
 
 FOLDER = Path(__file__).resolve().parent / "subsets"
 SPLITS = ("train", "validation")
+FACTS = ("labels", "overlap")
 
 
 def row_hashes(rows: list[tuple], labels: tuple[str, ...]) -> np.ndarray:
@@ -31,6 +33,32 @@ def pinned(task: str) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     with np.load(path, allow_pickle=False) as file:
         return tuple(file[split] for split in SPLITS)
+
+
+@cache
+def facts(task: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """labels_N, overlap_N of the study's training rows: the number of the label; `word_overlap`, nan of a single text.
+
+    None for a task whose rows are not listed.
+    """
+    path = FOLDER / f"{task}.npz"
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        return tuple(file[name] for name in FACTS)
+
+
+def facts_of(rows: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
+    """What `facts` gives, of rows with their texts."""
+    labels_N = np.array([label for *_, label in rows], np.uint8)
+    overlap_N = np.array([word_overlap(*texts) if len(texts) == 2 else np.nan for *texts, _ in rows])
+    return labels_N, overlap_N
+
+
+def word_overlap(first: str, second: str) -> float:
+    """Share of the words of two texts that stand in both (Jaccard): 0 for none, 1 for the same words."""
+    a, b = (set(re.findall(r"\w+", text.lower())) for text in (first, second))
+    return len(a & b) / len(a | b) if a | b else 0.0
 
 
 def places(wanted_N: np.ndarray, there_M: np.ndarray) -> np.ndarray:

@@ -5,10 +5,10 @@ import re
 import numpy as np
 
 from lib.data.escaping import in_html, isolated
+from lib.data.study_rows import word_overlap
 from lib.explorer.data import Explored
 from lib.explorer.panes import number
 from lib.fields import StudyError
-from lib.reading.qualitative import word_overlap
 
 LISTED = 50  # rows of each list
 LEFT = 'style="text-align: left"'  # words, where a page would set all cells right

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.data.study_rows import word_overlap
 from lib.data.tasks import Texts, read_texts
 from lib.fields import StudyError, named
 from lib.protocol import IDENTITY, Protocol
-from lib.reading.qualitative import word_overlap
 from lib.store import results
 from lib.store.results import Run
 

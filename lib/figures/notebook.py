@@ -31,6 +31,7 @@ HEADINGS = {
     "paper_frozen": "the paper's F",
     "width": "width of the interval",
     "rho": "ρ",
+    "overlap": "word overlap",
     "near_duplicates": "near duplicates",
     "between_draws": "shared by two draws",
     "with_largest": "shared with the largest S",
@@ -95,7 +96,7 @@ def _cell(value, digits: int) -> str:
         return ""
     if isinstance(value, float):
         small = ROUNDING < abs(value) < min(1e-3, 10.0 ** (2 - digits))
-        return f"{value:#.2g}" if small else f"{value:.{digits}f}"
+        return f"{value:#.2g}" if small else f"{value:z.{digits}f}"  # z: no −0
     if not isinstance(value, str):
         return str(value)
     text = " ".join(named(value).split())
@@ -141,10 +142,10 @@ def say(sentence: str) -> None:
         display(Markdown(sentence))
 
 
-def show_table(table: pd.DataFrame, name: str, folder: Path, runs, **look) -> None:
-    """Save a table and show it, or a line if it is empty. look: `digits` and `best` of `markdown`."""
+def show_table(table: pd.DataFrame, name: str, folder: Path, runs, nothing: str = NOTHING, **look) -> None:
+    """Save a table and show it, or `nothing` if it is empty. look: `digits` and `best` of `markdown`."""
     if table.empty:
-        display(Markdown(f"*{NOTHING}*"))
+        display(Markdown(f"*{nothing}*"))
         return
     save_table(table, name, folder, runs, **look)
     display(Markdown(markdown(table, **look)))

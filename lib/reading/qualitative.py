@@ -1,11 +1,10 @@
 """What a strategy picks: classes of T over the rounds, scored texts, overlap of their words."""
 
-import re
-
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from lib.data import study_rows
 from lib.data.tasks import TASKS, Texts
 from lib.fields import StudyError
 from lib.protocol import Protocol
@@ -103,12 +102,6 @@ def largest_class_changes(counts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["task", "strategy", "seed", "changes"])
 
 
-def word_overlap(first: str, second: str) -> float:
-    """Share of the words of two texts that stand in both (Jaccard): 0 for none, 1 for the same words."""
-    a, b = (set(re.findall(r"\w+", text.lower())) for text in (first, second))
-    return len(a & b) / len(a | b) if a | b else 0.0
-
-
 def rank_correlations(table: pd.DataFrame, x: str, y: str, by: list[str]) -> pd.DataFrame:
     """Spearman's ρ of x and y in each group: columns by + rows, rho; nan where either does not vary."""
     rows = []
@@ -134,41 +127,48 @@ SCORED = ["run", "task", "seed", "round", "row", "bald", "class", "predicted", "
 def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, store="") -> pd.DataFrame:
     """The pool of each run that has scores, as scored after `after` acquisitions (or the last scored round before).
 
-    Runs of tasks whose texts are not given are left out.
+    Without the texts of a task, the study's rows have their class and overlap; runs of other rows are left out.
 
     A row for each run and pool row: task, seed, row, bald, class, predicted, queried (in the whole run), first,
-    second (missing for single sentences), overlap.
+    second (missing for single sentences, and both without texts), overlap.
     """
     store = store or results.STORE
-    scored = [p for p in protocols if p.strategy != "random" and p.rounds and p.task in texts]
+    known = {p.task for p in protocols if p.task in texts or (p.rows == "study" and study_rows.facts(p.task))}
+    scored = [p for p in protocols if p.strategy != "random" and p.rounds and p.task in known]
     pool = results.load("pool", scored, store)
     if pool.empty:
         return pd.DataFrame(columns=SCORED)
     pool = pool[pool["round"] == pool.groupby("run")["round"].transform(lambda rounds: min(after, rounds.max()))]
     picked = results.load("rounds", scored, store).groupby("run")["picked"].sum()
-    read = pd.concat([_texts_of(task, rows, texts[task]) for task, rows in pool.groupby("task", sort=False)["row"]])
-    pool = pool.merge(read.drop_duplicates(["task", "row"]), on=["task", "row"])
-    labels = {task: read.labels for task, read in texts.items()}
+    read = [_said_of(task, rows.unique(), texts.get(task)) for task, rows in pool.groupby("task", sort=False)["row"]]
+    pool = pool.merge(pd.concat(read), on=["task", "row"])
+    labels = {task: texts[task].labels if task in texts else TASKS[task].labels for task in known}
     pool["predicted"] = [labels[task][c] for task, c in zip(pool["task"], pool["prediction"], strict=True)]
     pool["queried"] = [row in set_ for row, set_ in zip(pool["row"], pool["run"].map(picked.map(set)), strict=True)]
     return pool.sort_values(["task", "class", "seed", "row"], ignore_index=True)
 
 
-def _texts_of(task: str, rows: pd.Series, texts: Texts) -> pd.DataFrame:
-    table = []
-    for row in rows.unique():
-        first, *second, label = texts.train[row]
-        overlap = word_overlap(first, *second) if second else np.nan
-        table.append((task, row, texts.labels[label], first, second[0] if second else None, overlap))
-    return pd.DataFrame(table, columns=["task", "row", "class", "first", "second", "overlap"])
+def _said_of(task: str, numbers: np.ndarray, texts: Texts | None) -> pd.DataFrame:
+    """task, row, class, first, second, overlap of training rows; without texts, of the study's."""
+    rows = [texts.train[number] for number in numbers] if texts else []
+    labels, overlap = study_rows.facts_of(rows) if texts else (fact_N[numbers] for fact_N in study_rows.facts(task))
+    names = texts.labels if texts else TASKS[task].labels
+    said = {"task": task, "row": numbers, "class": [names[label] for label in labels], "overlap": overlap}
+    said["first"] = [row[0] for row in rows] or None
+    said["second"] = [row[1] if len(row) == 3 else None for row in rows] or None
+    return pd.DataFrame(said)
 
 
 def extremes(scored: pd.DataFrame, examples: int) -> pd.DataFrame:
-    """The `examples` lowest and highest BALD scores of each task and class: Table 4."""
+    """The `examples` lowest and highest BALD scores of each task and class: Table 4.
+
+    Where texts are missing, the numbers of the rows and their overlap are shown.
+    """
     pieces = []
     for _, some in scored.sort_values("bald").groupby(["task", "class"], sort=False):
         pieces += [some.head(examples), some.tail(examples)]
-    columns = ["task", "queried", "bald", "first", "second", "class", "predicted"]
-    table = pd.concat(pieces)[columns].drop_duplicates() if pieces else pd.DataFrame(columns=columns)
-    single = ["second"] if table["second"].isna().all() else []
-    return table.drop(columns=single).sort_values(["task", "class", "bald"], kind="stable")
+    table = pd.concat(pieces) if pieces else scored[:0]
+    numbers = ["row", "overlap"] if table["first"].isna().any() else []
+    shown = [name for name in ("first", "second", *numbers) if not (len(table) and table[name].isna().all())]
+    columns = ["task", "queried", "bald", *shown, "class", "predicted"]
+    return table[columns].drop_duplicates().sort_values(["task", "class", "bald"], kind="stable")

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from lib.data import study_rows
 from lib.protocol import Protocol
-from lib.reading import qualitative
 from lib.reading.calibration import (
     area_under_risk_coverage,
     brier_score,
@@ -76,7 +76,7 @@ def near_duplicates(rounds: pd.DataFrame, texts: dict) -> pd.DataFrame:
 def _overlaps(batch: list[str]) -> np.ndarray:
     matrix = np.zeros((len(batch), len(batch)))
     for i, j in itertools.combinations(range(len(batch)), 2):
-        matrix[i, j] = matrix[j, i] = qualitative.word_overlap(batch[i], batch[j])
+        matrix[i, j] = matrix[j, i] = study_rows.word_overlap(batch[i], batch[j])
     return matrix
 
 

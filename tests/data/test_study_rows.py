@@ -16,7 +16,7 @@ from helpers import REAL_HUB, invented_rows, refused, write_dataset
 from lib.active_learning import run
 from lib.data import listing, study_rows
 from lib.data.listing import PINNED
-from lib.data.study_rows import fingerprint, pinned, places, row_hashes, select
+from lib.data.study_rows import facts, fingerprint, pinned, places, row_hashes, select, word_overlap
 from lib.data.tasks import TASKS, UNLABELLED, load_task, read_texts, rows_fingerprint, training_rows
 from lib.protocol import profile
 from lib.store.results import Run
@@ -209,7 +209,8 @@ def test_every_task_of_the_study_is_listed_as_said():
         assert tuple(len(hashes) for hashes in pinned(task)) == numbers
         assert all(hashes.dtype == np.uint64 for hashes in pinned(task))
     size = sum(path.stat().st_size for path in study_rows.FOLDER.iterdir())
-    assert size < 8 * sum(map(sum, PINNED.values())) + 1000 * len(PINNED), "8 bytes a row, and no text"
+    rows, training = sum(map(sum, PINNED.values())), sum(train for train, _ in PINNED.values())
+    assert size < 8 * rows + 3 * training + 1000 * len(PINNED), "8 bytes a row, its label and overlap, and no text"
     assert training_rows(profile("minilm").grid()) == {task: train for task, (train, _) in PINNED.items()}
 
 
@@ -240,6 +241,10 @@ def test_the_lists_are_the_real_rows_in_their_order(task, real_hub):
     texts = read_texts(task, real_hub)
     for hashes, said in zip(texts.hashes, pinned(task), strict=True):
         np.testing.assert_array_equal(hashes[: len(said)], said)
+    labels, overlaps = facts(task)
+    assert labels.tolist() == [row[-1] for row in texts.train[: len(labels)]]
+    for (*words, _), overlap in zip(texts.train, overlaps, strict=False):
+        assert overlap == word_overlap(*words) if len(words) == 2 else np.isnan(overlap)
     protocol, first = profile("minilm").grid(tasks=task, runs=1)[0], {"rows": "first", "hub": real_hub}
     assert rows_fingerprint(protocol) == rows_fingerprint(profile("minilm").grid(tasks=task, runs=1, **first)[0])
 

@@ -9,6 +9,7 @@ import pytest
 from helpers import refused
 from scipy import stats
 
+from lib.data import listing, study_rows
 from lib.data.tasks import read_texts
 from lib.reading import qualitative
 from lib.store.results import Run
@@ -95,7 +96,7 @@ def test_changes_of_the_largest_class(sizes, changes):
     ],
 )
 def test_word_overlap_is_the_share_of_words_in_both(first, second, share):
-    assert qualitative.word_overlap(first, second) == qualitative.word_overlap(second, first) == share
+    assert study_rows.word_overlap(first, second) == study_rows.word_overlap(second, first) == share
 
 
 def test_rank_correlations_are_scipys_in_each_group():
@@ -145,12 +146,60 @@ def test_scored_rows_are_the_pool_as_scored_after_so_many_acquisitions(after, sc
             assert row["predicted"] == labels[pool["prediction"][number]]
             assert row["queried"] == (number in picked)
             if second:
-                assert (row["second"], row["overlap"]) == (second[0], qualitative.word_overlap(first, second[0]))
+                assert (row["second"], row["overlap"]) == (second[0], study_rows.word_overlap(first, second[0]))
             else:
                 assert pd.isna(row["second"])
                 assert pd.isna(row["overlap"])
         expected += len(pool)
     assert len(scored) == expected
+
+
+@pytest.fixture
+def listed(tiny_protocol, tiny_hub, tmp_path, monkeypatch):
+    """Runs of tasks whose rows are the study's, which are listed. → protocols, texts, store"""
+    monkeypatch.setattr(study_rows, "FOLDER", tmp_path / "lists")
+    caches = study_rows.pinned, study_rows.facts
+    for cache in caches:
+        cache.cache_clear()
+    for task in ("sst2", "mnli"):
+        monkeypatch.setitem(listing.PINNED, task, (200, 60))
+        listing.write(task, tiny_hub)
+    protocols = [tiny_protocol(task=task, rows="study", rounds=1) for task in ("sst2", "mnli")]
+    sweep(protocols, tmp_path / "store")
+    yield protocols, {task: read_texts(task, tiny_hub) for task in ("sst2", "mnli")}, tmp_path / "store"
+    for cache in caches:
+        cache.cache_clear()
+
+
+def test_without_texts_the_studys_rows_have_all_but_their_texts(listed):
+    protocols, texts, store = listed
+    whole = qualitative.scored_rows(protocols, texts, 5, store)
+    assert set(whole["task"]) == {"sst2", "mnli"}
+    without = qualitative.scored_rows(protocols, {}, 5, store)
+    same = [column for column in qualitative.SCORED if column not in ("first", "second")]
+    pd.testing.assert_frame_equal(without[same], whole[same])
+    assert without[["first", "second"]].isna().all(axis=None)
+    half = qualitative.scored_rows(protocols, {"mnli": texts["mnli"]}, 5, store)
+    pd.testing.assert_frame_equal(half[same], whole[same])
+    assert half.groupby("task")["first"].count().to_dict() == {"mnli": 50, "sst2": 0}
+
+
+def test_examples_without_texts_are_told_by_the_numbers_of_their_rows(listed):
+    protocols, texts, store = listed
+    for given in ({}, {"mnli": texts["mnli"]}):
+        table = qualitative.extremes(qualitative.scored_rows(protocols, given, 5, store), 2)
+        shown = ["first", "second"] if given else []
+        assert list(table) == ["task", "queried", "bald", *shown, "row", "overlap", "class", "predicted"]
+        for row in table.to_dict("records"):
+            *words, label = texts[row["task"]].train[row["row"]]
+            assert row["class"] == texts[row["task"]].labels[label]
+            assert pd.isna(row["overlap"]) if len(words) == 1 else row["overlap"] == study_rows.word_overlap(*words)
+
+
+def test_without_texts_rows_that_are_not_the_studys_are_left_out(study):
+    protocols, _, texts, store = study
+    scored = qualitative.scored_rows(protocols, {"mnli": texts["mnli"]}, 5, store)
+    assert set(scored["task"]) == {"mnli"}
 
 
 def test_random_alone_has_no_scored_rows(study):

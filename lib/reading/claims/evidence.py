@@ -27,7 +27,7 @@ class Evidence:
     runs: int
     store: Path
     changes: dict  # encoder, hub and rows
-    texts: Texts | None  # None: they are not here, and what needs them has no runs
+    texts: Texts | None  # None: they are not here
 
     def load(self, table: str, protocols: list[Protocol]) -> pd.DataFrame:
         finished = [p for p in protocols if p.task == self.task and results.Run(p, self.store).done]
@@ -91,9 +91,11 @@ class Evidence:
     @cached_property
     def scored(self) -> pd.DataFrame:
         finished = [p for p in self.main if p.strategy == "bald" and results.Run(p, self.store).done]
-        if not finished or not self.texts:
+        texts = {self.task: self.texts} if self.texts else {}
+        scored = qualitative.scored_rows(finished, texts, 5, self.store).dropna(subset="overlap")
+        if not len(scored):
             raise NoRuns
-        return qualitative.scored_rows(finished, {self.task: self.texts}, 5, self.store).dropna(subset="overlap")
+        return scored
 
     def question(self, table: str, *names: str) -> pd.DataFrame:
         """Rounds of settings of notebook 06, with the setting's name."""
