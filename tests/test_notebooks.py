@@ -37,7 +37,12 @@ from lib.protocol import profile
 from lib.store import results
 
 NAMES = sorted(path.stem for path in NOTEBOOKS)  # tests/labelling has 07
-QUICK = dataclasses.replace(profile("quick"), tasks=("reviews", "editorials"))
+QUICK = profile("quick")
+QUICK = dataclasses.replace(
+    QUICK,
+    tasks=("reviews", "editorials"),
+    common={**QUICK.common, "samples": 20, "maps": 20, "encoder_lr": 1e-3, "decoder_lr": 5e-3},
+)
 TASK = "editorials"  # pairs of three classes
 ASKED = {"tasks": TASK, "task": TASK, "runs": 2}
 OWN = {"01_data_size": {"tasks": ""}, "06_open_questions": {"runs": 1}}

@@ -164,7 +164,7 @@ def _alone(row: dict) -> str:
 def _doubt(row: dict, with_saved: bool) -> str:
     if pd.isna(row["low"]):
         return " (one run)"
-    saved, low, high = (f"{row[name]:.0f}".replace("-", "−") for name in ("saved", "low", "high"))
+    saved, low, high = (f"{row[name]:z.0f}".replace("-", "−") for name in ("saved", "low", "high"))
     said = [f"labels saved: {saved}, 95 % interval {low} to {high}"] if with_saved else []
     said += ["which chance alone can give"] if row["low"] <= 0 <= row["high"] else []
     return f" ({'; '.join(said)})" if said else ""

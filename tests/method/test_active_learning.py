@@ -356,7 +356,7 @@ def test_on_a_gpu_algorithms_are_deterministic_inside_and_as_they_were_after(bef
 
 def test_a_run_leaves_threads_and_random_numbers_as_they_were(tiny_protocol, tmp_path):
     threads, numbers = torch.get_num_threads(), torch.get_rng_state()
-    run(tiny_protocol(threads=2, rounds=0), tmp_path)
+    run(tiny_protocol(threads=2, rounds=0, epochs=1, validation_rows=4), tmp_path)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), numbers)
 
