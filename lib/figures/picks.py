@@ -67,17 +67,18 @@ def lengths(table: pd.DataFrame):
 
 @of_rows
 def overlap(pool: pd.DataFrame):
-    """BALD against word overlap, a panel a class and a point a pool row: columns class, overlap, bald.
+    """BALD against word overlap, a panel a class of a task and a point a pool row: columns task, class, overlap, bald.
 
     Line: means of the five groups of equal size by overlap; rows of the same overlap may be in different ones.
     """
-    figure, axes = panels(pool["class"].nunique(), sharex=True, sharey=True)
-    for ax, (name, some) in zip(axes, pool.groupby("class", sort=False), strict=True):
-        ax.scatter(some["overlap"], some["bald"], s=14, alpha=0.6, color="0.55", linewidth=0, rasterized=True)
+    classes = pool.groupby(["task", "class"], sort=False)
+    figure, axes = panels(classes.ngroups, sharex=True, sharey=True)
+    for ax, ((task, name), some) in zip(axes, classes, strict=True):
+        ax.scatter(some["overlap"], some["bald"], s=8, alpha=0.25, color="0.4", linewidth=0, rasterized=True)
         bins = pd.qcut(some["overlap"].rank(method="first"), 5)
         means = some.groupby(bins, observed=True)[["overlap", "bald"]].mean()
         ax.plot(means["overlap"], means["bald"], "o-", color=BLUE, label="mean of each fifth")
-        ax.set(title=name, xlabel="word overlap of the two texts", ylim=(0, None))
+        ax.set(title=f"{label(task)}: {name}", xlabel="word overlap of the two texts", ylim=(0, None))
     axes[0].set_ylabel("BALD (nats)")
     shared_legend(figure, axes)
     return figure

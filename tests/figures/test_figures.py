@@ -447,7 +447,8 @@ def test_class_counts_are_bars_of_the_mean_over_runs():
 def test_overlap_has_a_point_for_each_row_and_the_mean_of_each_fifth():
     rng = np.random.default_rng(1)
     pool = pd.DataFrame({"class": ["x"] * 50 + ["y"] * 30, "overlap": rng.random(80), "bald": rng.random(80)})
-    figure = figures.overlap(pool)
+    figure = figures.overlap(pool.assign(task="mnli"))
+    assert [ax.get_title() for ax in figure.axes] == ["MNLI: x", "MNLI: y"]
     for ax, name in zip(figure.axes, "xy", strict=True):
         some = pool[pool["class"] == name].sort_values("overlap")
         points = ax.collections[0].get_offsets().data
@@ -457,7 +458,9 @@ def test_overlap_has_a_point_for_each_row_and_the_mean_of_each_fifth():
 
 
 def test_overlap_has_five_groups_where_most_rows_have_the_same_overlap():
-    pool = pd.DataFrame({"class": "x", "overlap": [0.0] * 16 + [0.1, 0.2, 0.3, 0.4], "bald": np.arange(20.0)})
+    pool = pd.DataFrame(
+        {"task": "snli", "class": "x", "overlap": [0.0] * 16 + [0.1, 0.2, 0.3, 0.4], "bald": np.arange(20.0)}
+    )
     (ax,) = figures.overlap(pool).axes
     assert ax.lines[0].get_ydata() == pytest.approx(pool["bald"].to_numpy().reshape(5, 4).mean(1))
 
