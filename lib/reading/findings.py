@@ -1,6 +1,5 @@
 """What each notebook found, in words: sentences made from its tables, so that none can contradict their numbers."""
 
-import numpy as np
 import pandas as pd
 
 from lib.fields import named
@@ -87,33 +86,33 @@ def say_layers(differences: pd.DataFrame) -> str:
 
 def say_classes(skew: pd.DataFrame, rho: pd.DataFrame) -> str:
     """Whether BALD skews the classes of T, and whether its scores go with word overlap."""
-    sentences = []
-    for task, some in skew.groupby("task", sort=False):
-        row = some.iloc[0]
-        where, told = f"On {named(task)}", with_interval(row, 1, " rows")
-        if np.isnan(row["low"]):
-            said = f"the gap between largest and smallest class differs from random's by {told}"
-        elif is_clear(some).iloc[0]:
-            side = "wider" if row["low"] > 0 else "narrower"
-            said = f"BALD's gap between largest and smallest class is {side} than random's ({told})"
-        else:
-            said = f"BALD's gap between largest and smallest class does not clearly differ from random's ({told})"
-        sentences.append(f"{where}, {said}.")
     rho = rho.dropna(subset="mean")
-    if len(rho):
-        sentences.append(_say_overlap(rho))
+    sentences = ([_say_gaps(skew)] if len(skew) else []) + ([_say_overlap(rho)] if len(rho) else [])
     return " ".join(sentences) or NOTHING
+
+
+def _say_gaps(skew: pd.DataFrame) -> str:
+    said = []
+    for how, some in (
+        ("is wider than random's", skew[skew["low"] > 0]),
+        ("is narrower than random's", skew[skew["high"] < 0]),
+        ("differs from random's", skew[skew["low"].isna()]),
+    ):
+        tasks = [f"{named(row['task'])} ({with_interval(row, 1, ' rows')})" for _, row in some.iterrows()]
+        said += [f"{how} on {listed(tasks)}"] if tasks else []
+    others = skew[skew["low"].notna() & ~is_clear(skew)]
+    said += [f"does not clearly differ on {listed([*map(named, others['task'])])}"] if len(others) else []
+    return f"BALD's gap between the largest and the smallest class {'; '.join(said)}."
 
 
 def _say_overlap(rho: pd.DataFrame) -> str:
     clear = rho[is_clear(rho)]
     if rho["low"].isna().all():
         clear = rho  # one run each, which is said
-    parts = [
-        f"{'rises' if row['mean'] > 0 else 'falls'} in the class {row['class']!r} of {named(row['task'])} "
-        f"(ρ = {with_interval(row)})"
-        for _, row in clear.iterrows()
-    ]
+    parts = []
+    for verb, some in (("falls", clear[clear["mean"] <= 0]), ("rises", clear[clear["mean"] > 0])):
+        classes = [f"{row['class']!r} of {named(row['task'])} (ρ = {with_interval(row)})" for _, row in some.iterrows()]
+        parts += [f"{verb} in {listed(classes)}"] if classes else []
     others = len(rho) - len(clear)
     shared = "the share of words that two texts have in common"
     if not parts:

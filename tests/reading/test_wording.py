@@ -161,16 +161,20 @@ def test_classes_and_overlap_are_claimed_only_where_the_interval_excludes_zero(s
     sentence = findings.say_classes(skew, rho)
     gaps, overlap = sentence[: sentence.rindex("common")], sentence[sentence.rindex("common") :]
     words = {"higher": "is wider than random's", "lower": "is narrower than random's", "": "does not clearly differ"}
-    for row, part in zip(skew.to_dict("records"), gaps.split("On ")[1:], strict=True):
-        assert part.startswith(f"{TASKS[row['task']]}, ")
-        assert words[side_of(row)] in part
-        assert NUMBERS.findall(part) == written(row, 1)
-    clear = [row for row in rho.to_dict("records") if side_of(row)]
-    assert NUMBERS.findall(overlap) == [value for row in clear for value in written(row)]
-    for row in clear:
-        verb = {"higher": "rises", "lower": "falls"}[side_of(row)]
-        assert f"{verb} in the class {row['class']!r} of {TASKS[row['task']]} (" in overlap
-    others = len(rho) - len(clear)
+    parts = {side: [part for part in re.split("; |\\. ", gaps) if how in part] for side, how in words.items()}
+    for side, said in parts.items():
+        rows = [row for row in skew.to_dict("records") if side_of(row) == side]
+        assert len(said) == bool(rows), "each at most once"
+        for part in said:
+            assert re.findall("|".join(map(re.escape, TASKS.values())), part) == [TASKS[row["task"]] for row in rows]
+            assert NUMBERS.findall(part) == [value for row in rows if side for value in written(row, 1)]
+    rows = [row for side in ("lower", "higher") for row in rho.to_dict("records") if side_of(row) == side]
+    assert NUMBERS.findall(overlap) == [value for row in rows for value in written(row)]
+    for verb, side in (("falls", "lower"), ("rises", "higher")):
+        (part,) = re.findall(f"{verb} in (.*?)(?:; |\\.$)", overlap) or [""]
+        classes = [f"{row['class']!r} of {TASKS[row['task']]}" for row in rows if side_of(row) == side]
+        assert re.findall(r"'[^']+' of .+?(?= \()", part) == classes
+    others = len(rho) - len(rows)
     assert (re.search("no (?:clear )?relation", sentence) is not None) == bool(others)
     assert not others or f"in {'one class' if others == 1 else f'{others} classes'}" in sentence
 
@@ -190,7 +194,7 @@ def test_a_task_without_pairs_or_without_correlation_has_no_sentence_about_overl
     for rho in (nothing, constant):
         sentence = findings.say_classes(skew, rho)
         assert sentence.startswith(
-            "On reviews, BALD's gap between largest and smallest class is wider than random's (+3.0"
+            "BALD's gap between the largest and the smallest class is wider than random's on reviews (+3.0"
         )
         assert "common" not in sentence
         assert "nan" not in sentence
