@@ -34,6 +34,7 @@ from lib.command.options import parameters_cell
 from lib.data.tasks import read_texts
 from lib.figures.notebook import INDEX
 from lib.protocol import profile
+from lib.reading import wording
 from lib.store import results
 
 NAMES = sorted(path.stem for path in NOTEBOOKS)  # tests/labelling has 07
@@ -545,6 +546,16 @@ def test_a_notebook_can_do_with_one_task_of_single_sentences_or_one_seed(name, s
     answer = "\n".join(thing.data for thing in shown if isinstance(getattr(thing, "data", None), str))
     assert re.search("one run|one seed", answer)
     assert "One seed: nothing is known about the spread between runs" in answer
+
+
+def test_who_opens_the_first_notebook_before_there_is_any_run_is_told_so(study, tmp_path, no_model, monkeypatch):
+    path = runner.NOTEBOOKS / "00_claims.ipynb"
+    asked = {"results": str(tmp_path / "none"), "output": str(tmp_path)}
+    names, shown = run_here(path, study.values(path, **asked), monkeypatch)
+    assert set(names["ledger"]["verdict"]) == {"no runs"}
+    assert [text.get_text() for text in names["figure"].axes[0].texts] == [wording.NOTHING]
+    answer = next(text for thing in shown if (text := str(getattr(thing, "data", ""))).startswith("**Answer.**"))
+    assert "runs of BALD and random are not here. Notebook 02 makes them" in answer
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name[:2] in ("02", "03", "04", "05")])

@@ -6,12 +6,12 @@ the two texts share. What a run can see is named by them, too, so that it is fou
 
 import hashlib
 import json
-import re
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from lib.data.words import overlap
 from lib.fields import StudyError
 
 FOLDER = Path(__file__).resolve().parent / "subsets"
@@ -37,7 +37,7 @@ def pinned(task: str) -> tuple[np.ndarray, np.ndarray] | None:
 
 @cache
 def facts(task: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """labels_N, overlap_N of the study's training rows: the number of the label; `word_overlap`, nan of a single text.
+    """labels_N, overlap_N of the study's training rows: the number of the label; word overlap, nan of a single text.
 
     None for a task whose rows are not listed.
     """
@@ -51,14 +51,8 @@ def facts(task: str) -> tuple[np.ndarray, np.ndarray] | None:
 def facts_of(rows: list[tuple]) -> tuple[np.ndarray, np.ndarray]:
     """What `facts` gives, of rows with their texts."""
     labels_N = np.array([label for *_, label in rows], np.uint8)
-    overlap_N = np.array([word_overlap(*texts) if len(texts) == 2 else np.nan for *texts, _ in rows])
+    overlap_N = np.array([overlap(*texts) if len(texts) == 2 else np.nan for *texts, _ in rows])
     return labels_N, overlap_N
-
-
-def word_overlap(first: str, second: str) -> float:
-    """Share of the words of two texts that stand in both (Jaccard): 0 for none, 1 for the same words."""
-    a, b = (set(re.findall(r"\w+", text.lower())) for text in (first, second))
-    return len(a & b) / len(a | b) if a | b else 0.0
 
 
 def places(wanted_N: np.ndarray, there_M: np.ndarray) -> np.ndarray:

@@ -1,11 +1,9 @@
 """Two runs side by side: what they picked, classes and word overlap of both."""
 
-import re
-
 import numpy as np
 
 from lib.data.escaping import in_html, isolated
-from lib.data.study_rows import word_overlap
+from lib.data.words import overlap, overlaps
 from lib.explorer.data import Explored
 from lib.explorer.panes import number
 from lib.fields import StudyError
@@ -30,28 +28,18 @@ def compared(explored: Explored, round_: int) -> dict:
     """
     last = min(round_ + 1, len(explored.rounds) - 1)
     rows = [explored.texts.train[row] for row in explored.picked_until(round_)]
-    overlaps = [word_overlap(*texts) for *texts, _ in rows if len(texts) == 2]
+    shared = [overlap(*texts) for *texts, _ in rows if len(texts) == 2]
     return {
         "labelled": int(explored.rounds["labelled"][last]),
         "class_counts": explored.rounds["class_counts"][last],
-        "overlap": float(np.mean(overlaps)) if overlaps else np.nan,
+        "overlap": float(np.mean(shared)) if shared else np.nan,
         "closest": closest([explored.text(row) for row in explored.picked(last - 1)]),
     }
 
 
 def closest(texts: list[str]) -> float:
-    """Mean over texts of the largest word overlap (Jaccard) with another one of them; nan for fewer than two."""
-    if len(texts) < 2:
-        return np.nan
-    words = [set(re.findall(r"\w+", text.lower())) for text in texts]
-    number = {word: i for i, word in enumerate(set().union(*words))}
-    has_NW = np.zeros((len(texts), len(number)))
-    for has_W, some in zip(has_NW, words, strict=True):
-        has_W[[number[word] for word in some]] = 1
-    both_NN, sizes_N = has_NW @ has_NW.T, has_NW.sum(1)
-    overlap_NN = both_NN / np.maximum(sizes_N[:, None] + sizes_N - both_NN, 1)
-    np.fill_diagonal(overlap_NN, 0)
-    return float(overlap_NN.max(1).mean())
+    """Mean over texts of the largest word overlap with another one of them; nan for fewer than two."""
+    return float(overlaps(texts).max(1).mean()) if len(texts) > 1 else np.nan
 
 
 def html(first: Explored, second: Explored, round_: int) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.data.study_rows import word_overlap
 from lib.data.tasks import Texts, read_texts
+from lib.data.words import overlap
 from lib.fields import StudyError, named
 from lib.protocol import IDENTITY, Protocol
 from lib.store import results
@@ -131,7 +131,7 @@ class Explored:
         others = others[others["row"] != row]
         others["distance"] /= others["distance"].median() or 1.0
         nearest = others.nsmallest(number, "distance").astype({"row": int})
-        nearest["overlap"] = [word_overlap(self.text(row), self.text(other)) for other in nearest["row"]]
+        nearest["overlap"] = [overlap(self.text(row), self.text(other)) for other in nearest["row"]]
         return nearest.reset_index(drop=True)
 
 

@@ -49,17 +49,20 @@ def labels_needed(needed: pd.DataFrame, minus: str = "random"):
     return figure
 
 
-@of_rows
 def forest(ledger: pd.DataFrame, columns: int = 3):
     """Every claim that has runs, a panel each, a line a task: estimate, 95 % interval, the verdict as colour and form.
 
     ledger: as lib.reading.claims.ledger makes it. The line is at nothing: zero, or one on the logarithmic axis of a
     ratio; a cross: the paper's number.
     """
-    known = ledger[ledger["verdict"] != "no runs"]
+    return _claims(ledger[ledger["verdict"] != "no runs"], columns)
+
+
+@of_rows
+def _claims(known: pd.DataFrame, columns: int):
     claims = [*known.groupby("claim", sort=False)]
     rows = math.ceil(len(claims) / columns)
-    most = max((len(some) for _, some in claims), default=1)
+    most = max(len(some) for _, some in claims)
     size = (4.6 * columns, (0.3 * most + 1.45) * rows)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
     for ax, (claim, some) in zip(axes.flat, claims, strict=False):

@@ -1,11 +1,9 @@
 """What notebook 06 measures of the runs in the store: settings, near-duplicates, calibration, the effect of S."""
 
-import itertools
-
 import numpy as np
 import pandas as pd
 
-from lib.data import study_rows
+from lib.data.words import overlaps
 from lib.protocol import Protocol
 from lib.reading.calibration import (
     area_under_risk_coverage,
@@ -65,19 +63,12 @@ def near_duplicates(rounds: pd.DataFrame, texts: dict) -> pd.DataFrame:
     for _, run in rounds[rounds["task"].isin([*texts])].groupby("run", sort=False):
         task, seed, setting = run.iloc[0][["task", "seed", "setting"]]
         batches = [[" ".join(texts[task].train[row][:-1]) for row in batch] for batch in run["picked"] if len(batch)]
-        overlaps = [_overlaps(batch) for batch in batches]
-        pairs = np.concatenate([matrix[np.triu_indices(len(matrix), 1)] for matrix in overlaps])
-        closest = np.concatenate([matrix.max(1) for matrix in overlaps])
+        shared = [overlaps(batch) for batch in batches]
+        pairs = np.concatenate([overlap_NN[np.triu_indices(len(overlap_NN), 1)] for overlap_NN in shared])
+        closest = np.concatenate([overlap_NN.max(1) for overlap_NN in shared])
         measured = {"near_duplicates": (pairs >= NEAR).sum(), "pairs": len(pairs), "closest": closest.mean()}
         rows.append({"task": task, "seed": seed, "setting": setting, "run": run["run"].iloc[0], **measured})
     return pd.DataFrame(rows, columns=["task", "seed", "setting", "run", "near_duplicates", "pairs", "closest"])
-
-
-def _overlaps(batch: list[str]) -> np.ndarray:
-    matrix = np.zeros((len(batch), len(batch)))
-    for i, j in itertools.combinations(range(len(batch)), 2):
-        matrix[i, j] = matrix[j, i] = study_rows.word_overlap(batch[i], batch[j])
-    return matrix
 
 
 def predictions(validation: pd.DataFrame) -> dict[str, np.ndarray]:

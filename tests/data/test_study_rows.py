@@ -16,8 +16,9 @@ from helpers import REAL_HUB, invented_rows, refused, write_dataset
 from lib.active_learning import run
 from lib.data import listing, study_rows
 from lib.data.listing import PINNED
-from lib.data.study_rows import facts, fingerprint, pinned, places, row_hashes, select, word_overlap
+from lib.data.study_rows import facts, fingerprint, pinned, places, row_hashes, select
 from lib.data.tasks import TASKS, UNLABELLED, load_task, read_texts, rows_fingerprint, training_rows
+from lib.data.words import overlap
 from lib.protocol import profile
 from lib.store.results import Run
 
@@ -243,8 +244,8 @@ def test_the_lists_are_the_real_rows_in_their_order(task, real_hub):
         np.testing.assert_array_equal(hashes[: len(said)], said)
     labels, overlaps = facts(task)
     assert labels.tolist() == [row[-1] for row in texts.train[: len(labels)]]
-    for (*words, _), overlap in zip(texts.train, overlaps, strict=False):
-        assert overlap == word_overlap(*words) if len(words) == 2 else np.isnan(overlap)
+    for (*words, _), shared in zip(texts.train, overlaps, strict=False):
+        assert shared == overlap(*words) if len(words) == 2 else np.isnan(shared)
     protocol, first = profile("minilm").grid(tasks=task, runs=1)[0], {"rows": "first", "hub": real_hub}
     assert rows_fingerprint(protocol) == rows_fingerprint(profile("minilm").grid(tasks=task, runs=1, **first)[0])
 

@@ -19,7 +19,7 @@ from helpers import ROOT, refused
 
 from lib.active_learning import run
 from lib.data.escaping import in_cell, in_html, visible
-from lib.data.study_rows import word_overlap
+from lib.data.words import overlap as word_overlap
 from lib.explorer import Explorer, comparison, data, panes
 from lib.explorer.data import NEVER, Explored
 from lib.explorer.filters import ANY, PATIENCE, Filters, matching, ordered

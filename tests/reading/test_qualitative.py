@@ -11,6 +11,7 @@ from scipy import stats
 
 from lib.data import listing, study_rows
 from lib.data.tasks import read_texts
+from lib.data.words import overlap
 from lib.reading import qualitative
 from lib.store.results import Run
 from lib.sweeps import sweep
@@ -81,24 +82,6 @@ def test_changes_of_the_largest_class(sizes, changes):
     assert table["changes"].to_dict() == {0: changes, 1: 0}
 
 
-# ---- word overlap
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "share"),
-    [
-        ("The cat sat.", "the CAT sat", 1),
-        ("a b c", "c d", 1 / 4),
-        ("a a a b", "a", 1 / 2),
-        ("one", "two", 0),
-        ("naïve Straße", "NAÏVE strasse", 1 / 3),
-        ("...", "!", 0),
-    ],
-)
-def test_word_overlap_is_the_share_of_words_in_both(first, second, share):
-    assert study_rows.word_overlap(first, second) == study_rows.word_overlap(second, first) == share
-
-
 def test_rank_correlations_are_scipys_in_each_group():
     rng = np.random.default_rng(2)
     table = pd.DataFrame({"seed": rng.integers(2, size=60), "class": rng.choice(["x", "y"], 60)})
@@ -146,7 +129,7 @@ def test_scored_rows_are_the_pool_as_scored_after_so_many_acquisitions(after, sc
             assert row["predicted"] == labels[pool["prediction"][number]]
             assert row["queried"] == (number in picked)
             if second:
-                assert (row["second"], row["overlap"]) == (second[0], study_rows.word_overlap(first, second[0]))
+                assert (row["second"], row["overlap"]) == (second[0], overlap(first, second[0]))
             else:
                 assert pd.isna(row["second"])
                 assert pd.isna(row["overlap"])
@@ -193,7 +176,7 @@ def test_examples_without_texts_are_told_by_the_numbers_of_their_rows(listed):
         for row in table.to_dict("records"):
             *words, label = texts[row["task"]].train[row["row"]]
             assert row["class"] == texts[row["task"]].labels[label]
-            assert pd.isna(row["overlap"]) if len(words) == 1 else row["overlap"] == study_rows.word_overlap(*words)
+            assert pd.isna(row["overlap"]) if len(words) == 1 else row["overlap"] == overlap(*words)
 
 
 def test_without_texts_rows_that_are_not_the_studys_are_left_out(study):
