@@ -42,6 +42,7 @@ QUICK = profile("quick")
 QUICK = dataclasses.replace(
     QUICK,
     tasks=("reviews", "editorials"),
+    sizes=(3, 6, 60),
     common={**QUICK.common, "samples": 20, "maps": 20, "encoder_lr": 1e-3, "decoder_lr": 5e-3},
 )
 TASK = "editorials"  # pairs of three classes
