@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from lib.data.tasks import training_rows
 from lib.protocol import COMPUTING, LOCATIONS, Protocol
 from lib.store.results import Run
 
@@ -51,7 +52,8 @@ class MadeUp:
     def table(self, kind: str) -> pd.DataFrame:
         rng = self._rng
         frames = [getattr(self, f"_{kind}")(round_, rng) for round_ in range(self.protocol.rounds + 1)]
-        return pd.concat([frame.assign(round=k) for k, frame in enumerate(frames)], ignore_index=True)
+        some = [frame.assign(round=k) for k, frame in enumerate(frames) if len(frame)]  # none would make rows floats
+        return pd.concat(some, ignore_index=True) if some else pd.DataFrame()
 
     @property
     def _rng(self) -> np.random.Generator:
@@ -61,6 +63,11 @@ class MadeUp:
     @property
     def classes(self) -> int:
         return CLASSES[self.protocol.task]
+
+    @property
+    def pool(self) -> int:
+        """Rows of T and U together: those that the protocol takes, as far as the task has them."""
+        return min(self.protocol.pool, training_rows([self.protocol])[self.protocol.task])
 
     def _counts(self, rows: int, rng: np.random.Generator) -> list[int]:
         return rng.multinomial(rows, np.ones(self.classes) / self.classes).tolist()
@@ -74,21 +81,22 @@ class MadeUp:
     def _rounds(self, round_: int, rng) -> pd.DataFrame:
         p = self.protocol
         labelled = p.start + round_ * p.query
-        order = self._rng.permutation(np.arange(p.start, p.pool))  # no row is picked twice
+        order = self._rng.permutation(np.arange(p.start, self.pool))  # no row is picked twice
         picked = order[round_ * p.query :][: p.query].tolist() if round_ < p.rounds else []
         shared = [{"samples": S, "between_draws": rng.random(), "with_largest": rng.random()} for S in (5, 50, 1000)]
+        health = {"gap_at_rank_query": rng.random(), "ties_at_rank_query": 1, "passes_differ": True}
         record = {
             "accuracy": self._first_accuracy if round_ == 0 else rng.random(),
             "baseline": {"accuracy": rng.random(), "macro_f1": rng.random()},
             "class_counts": self._counts(labelled, rng if round_ else np.random.default_rng(labelled)),
             "examined": {"encoder_difference": 0.0, "samples": shared} if round_ == p.rounds - 1 else {},
-            "health": {"gap_at_rank_query": rng.random(), "passes_differ": True} if self.scored(round_) else {},
+            "health": health if self.scored(round_) else {},
             "labelled": labelled,
             "lengths": {"pool": 13.0, "picked": rng.random(), "rho": rng.random()} if picked else {},
             "loss": rng.random(),
             "majority": 1 / self.classes,
             "picked": picked,
-            "pool_counts": self._counts(max(p.pool - labelled, 0), rng),
+            "pool_counts": self._counts(max(self.pool - labelled, 0), rng),
             "training_loss": rng.random(),
         }
         return pd.DataFrame([record])
@@ -120,7 +128,7 @@ class MadeUp:
     def _pool(self, round_: int, rng) -> pd.DataFrame:
         if not self.scored(round_):
             return pd.DataFrame()
-        rows = np.arange(self.protocol.start + round_ * self.protocol.query, self.protocol.pool, dtype=np.int32)
+        rows = np.arange(self.protocol.start + round_ * self.protocol.query, self.pool, dtype=np.int32)
         noise = self.protocol.strategy == "unguarded_bald"
         bald = np.zeros(len(rows)) if noise else np.exp(rng.normal(-4, 1, len(rows))).clip(0, np.log(2))
         score = rng.normal(0, 4, len(rows)).round() * 2.0**-25 if noise else bald
@@ -132,7 +140,7 @@ class MadeUp:
         if not self.scored(round_):
             return pd.DataFrame()
         p = self.protocol
-        rows = np.sort(rng.choice(np.arange(p.start, p.pool, dtype=np.int32), 3 * p.query, replace=False))
+        rows = np.sort(rng.choice(np.arange(p.start, self.pool, dtype=np.int32), 3 * p.query, replace=False))
         probabilities = rng.dirichlet(np.ones(self.classes), (len(rows), p.samples))[..., :-1].reshape(len(rows), -1)
         features = rng.normal(1, 2, (len(rows), self.features)).clip(0)
         return pd.DataFrame(

@@ -94,7 +94,8 @@ def test_a_clone_without_data_or_network_redraws_a_published_study(tmp_path, cap
     scope, folder = Scope(profile("minilm")), clone / "results" / "study" / "minilm"
     entries = {name: run.entry for name, run in made.items()}
     published.write(folder, entries, scope.tables(list(made.values())), scope.left_out())
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | {"HOME": str(home)}
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    variables |= {"HOME": str(home), "PYTHONPATH": str(clone)}  # its code in the kernels, too, not this checkout's
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "lib", "run", str(clone), "--profile", "minilm", "--redraw"],
