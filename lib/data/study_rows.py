@@ -28,11 +28,7 @@ def row_hashes(rows: list[tuple], labels: tuple[str, ...]) -> np.ndarray:
 @cache
 def pinned(task: str) -> tuple[np.ndarray, np.ndarray] | None:
     """hashes_N of the study's training and validation rows; None for a task whose rows are not listed."""
-    path = FOLDER / f"{task}.npz"
-    if not path.exists():
-        return None
-    with np.load(path, allow_pickle=False) as file:
-        return tuple(file[split] for split in SPLITS)
+    return _listed(task, SPLITS)
 
 
 @cache
@@ -41,11 +37,15 @@ def facts(task: str) -> tuple[np.ndarray, np.ndarray] | None:
 
     None for a task whose rows are not listed.
     """
+    return _listed(task, FACTS)
+
+
+def _listed(task: str, names: tuple[str, ...]) -> tuple[np.ndarray, ...] | None:
     path = FOLDER / f"{task}.npz"
     if not path.exists():
         return None
     with np.load(path, allow_pickle=False) as file:
-        return tuple(file[name] for name in FACTS)
+        return tuple(file[name] for name in names)
 
 
 def facts_of(rows: list[tuple]) -> tuple[np.ndarray, np.ndarray]:

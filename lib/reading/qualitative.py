@@ -140,19 +140,19 @@ def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, 
         return pd.DataFrame(columns=SCORED)
     pool = pool[pool["round"] == pool.groupby("run")["round"].transform(lambda rounds: min(after, rounds.max()))]
     picked = results.load("rounds", scored, store).groupby("run")["picked"].sum()
-    read = [_said_of(task, rows.unique(), texts.get(task)) for task, rows in pool.groupby("task", sort=False)["row"]]
-    pool = pool.merge(pd.concat(read), on=["task", "row"])
     labels = {task: texts[task].labels if task in texts else TASKS[task].labels for task in known}
+    rows = pool.groupby("task", sort=False)["row"].unique()
+    said = [_said_of(task, numbers, labels[task], texts.get(task)) for task, numbers in rows.items()]
+    pool = pool.merge(pd.concat(said), on=["task", "row"])
     pool["predicted"] = [labels[task][c] for task, c in zip(pool["task"], pool["prediction"], strict=True)]
     pool["queried"] = [row in set_ for row, set_ in zip(pool["row"], pool["run"].map(picked.map(set)), strict=True)]
     return pool.sort_values(["task", "class", "seed", "row"], ignore_index=True)
 
 
-def _said_of(task: str, numbers: np.ndarray, texts: Texts | None) -> pd.DataFrame:
+def _said_of(task: str, numbers: np.ndarray, names: tuple[str, ...], texts: Texts | None) -> pd.DataFrame:
     """task, row, class, first, second, overlap of training rows; without texts, of the study's."""
     rows = [texts.train[number] for number in numbers] if texts else []
     labels, overlap = study_rows.facts_of(rows) if texts else (fact_N[numbers] for fact_N in study_rows.facts(task))
-    names = texts.labels if texts else TASKS[task].labels
     said = {"task": task, "row": numbers, "class": [names[label] for label in labels], "overlap": overlap}
     said["first"] = [row[0] for row in rows] or None
     said["second"] = [row[1] if len(row) == 3 else None for row in rows] or None

@@ -1027,14 +1027,15 @@ def pairs(tmp_path, tiny_encoder) -> labelling.Labelling:
     return labelling.Labelling(rows, protocol, tmp_path / "out", 3, "label")
 
 
-@pytest.mark.parametrize("kind", ["one text, linear decoder", "pairs, CNN"])
+@pytest.mark.parametrize("kind", ["one text, CNN", "pairs, CNN", "one text, linear"])
 def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tiny_encoder, capsys):
     """An implementation of its own, padded and without lib, called from another folder."""
     if kind == "pairs, CNN":
         session = pairs(tmp_path, tiny_encoder)
     else:
         session = begun()
-        session.protocol = dataclasses.replace(session.protocol, precision="float32", decoder="linear")
+        decoder = kind.split(", ")[1].lower()
+        session.protocol = dataclasses.replace(session.protocol, precision="float32", decoder=decoder)
         session.model.theta_0 = build_classifier(session.protocol, 2)
     session.answer_from_column(2)
     trained = handover.trained_on(session)

@@ -72,6 +72,7 @@ def test_batchbald_is_computed_there(outcomes, monkeypatch):
 
 STEPS = {
     "CNN": {},
+    "CNN, all dropouts": {"mc_dropout": "decoder"},
     "linear": {"decoder": "linear"},
     "frozen": {"frozen": 2},
     "last layers frozen": {"frozen": -2},
