@@ -30,7 +30,7 @@ def copy(tmp_path) -> Path:
 @pytest.fixture
 def differing(copy, monkeypatch):
     """differing() → what `code.differing` names of today's definitions, if the copy were the code that runs."""
-    then = code.reached(LIB)
+    then = code.definitions()
 
     def read() -> list[str]:
         now = code.reached(copy)
