@@ -66,7 +66,8 @@ TABLES = {  # kind → columns that every run's has
     "validation": ("row", "label", "prediction"),
     "timings": ("training", "evaluation", "baseline", "encoding", "acquisition", "examination"),
 }
-PRECISE = ("rounds", "layers")  # tables that say in which precision a run was computed
+ROUNDED = ("rounds", "layers")  # tables that say what a run's numbers were rounded by
+ROUNDING = ("precision", "processor")
 REDRAW = "BERT_BALD_REDRAW"  # environment: nothing is computed, what is there is drawn
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
@@ -340,10 +341,10 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     """One tidy table of the finished rounds of these runs, from the store or a published study.
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
-    layer), both with the precision in which the run was computed; "pool" (a row a round and pool row: score, BALD,
-    entropy, prediction), "samples" (the sampled probabilities and the features of the pool rows worth showing, see
-    lib.scoring.sampled_rows), "validation" (a row a round and validation row: label, prediction, and in which rounds
-    there are any, probabilities) or "timings". `columns` are fields of Protocol that are put in front, after `run`.
+    layer), both with the precision and the processor that computed the run; "pool" (a row a round and pool row: score,
+    BALD, entropy, prediction), "samples" (the sampled probabilities and the features of the pool rows worth showing,
+    see lib.scoring.sampled_rows), "validation" (a row a round and validation row: label, prediction, and in which
+    rounds there are any, probabilities) or "timings". `columns` are fields of Protocol, put in front, after `run`.
     store: a folder; empty: results/ of the checkout. Every file is checked against its checksum. What a published study
     leaves out of a run is not there (see lib.store.packing).
 
@@ -363,8 +364,8 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
             found[run] = frame
     fields = {"run": [run.name for run in found]}
     fields |= {column: [getattr(run.protocol, column) for run in found] for column in columns}
-    if table in PRECISE:
-        fields["precision"] = [run.origin.get("precision", "unknown") for run in found]
+    if table in ROUNDED:
+        fields |= {name: [run.origin.get(name, "unknown") for run in found] for name in ROUNDING}
     if not found:
         return pd.DataFrame(columns=[*fields, "round", *TABLES[table]])
     lengths = [len(frame) for frame in found.values()]

@@ -184,8 +184,8 @@ def test_the_store_says_what_a_run_is_and_what_computed_it(tiny_protocol, whole)
 def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
     columns = {
         "rounds": {"labelled", "accuracy", "majority", "loss", "class_counts", "pool_counts", "picked"}
-        | {"baseline", "lengths", "health", "examined", "training_loss", "precision"},
-        "layers": {"precision", "layer", "number", "part", "parameters", "mean", "variance"},
+        | {"baseline", "lengths", "health", "examined", "training_loss", "precision", "processor"},
+        "layers": {"precision", "processor", "layer", "number", "part", "parameters", "mean", "variance"},
         "pool": {"row", "score", "bald", "entropy", "prediction"},
         "samples": {"row", "probabilities", "features"},
         "validation": {"row", "label", "prediction", "bald"}
