@@ -145,7 +145,7 @@ def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, 
     said = [_said_of(task, numbers, labels[task], texts.get(task)) for task, numbers in rows.items()]
     pool = pool.merge(pd.concat(said), on=["task", "row"])
     pool["predicted"] = [labels[task][c] for task, c in zip(pool["task"], pool["prediction"], strict=True)]
-    taken = {(run, row) for run, rows in picked.items() for row in rows}
+    taken = {(run, row) for run, picks in picked.items() for row in picks}
     pool["queried"] = [place in taken for place in zip(pool["run"], pool["row"], strict=True)]
     return pool.sort_values(["task", "class", "seed", "row"], ignore_index=True)
 

@@ -66,8 +66,8 @@ TABLES = {  # kind → columns that every run's has
     "validation": ("row", "label", "prediction"),
     "timings": ("training", "evaluation", "baseline", "encoding", "acquisition", "examination"),
 }
-ROUNDED = ("rounds", "layers")  # tables that say what a run's numbers were rounded by
-ROUNDING = ("precision", "processor")
+ORIGIN = ("precision", "processor")  # of what computed a run, what rounds its numbers
+WITH_ORIGIN = ("rounds", "layers")  # tables that say it
 REDRAW = "BERT_BALD_REDRAW"  # environment: nothing is computed, what is there is drawn
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
@@ -341,7 +341,7 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     """One tidy table of the finished rounds of these runs, from the store or a published study.
 
     table: "rounds" (a row a round: labelled, accuracy, loss, class counts, picks, health), "layers" (a row a round and
-    layer), both with the precision and the processor that computed the run; "pool" (a row a round and pool row: score,
+    layer), both with the precision and the processor of the run (ORIGIN); "pool" (a row a round and pool row: score,
     BALD, entropy, prediction), "samples" (the sampled probabilities and the features of the pool rows worth showing,
     see lib.scoring.sampled_rows), "validation" (a row a round and validation row: label, prediction, and in which
     rounds there are any, probabilities) or "timings". `columns` are fields of Protocol, put in front, after `run`.
@@ -364,8 +364,9 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
             found[run] = frame
     fields = {"run": [run.name for run in found]}
     fields |= {column: [getattr(run.protocol, column) for run in found] for column in columns}
-    if table in ROUNDED:
-        fields |= {name: [run.origin.get(name, "unknown") for run in found] for name in ROUNDING}
+    if table in WITH_ORIGIN:
+        origins = [run.origin for run in found]
+        fields |= {name: [origin.get(name, "unknown") for origin in origins] for name in ORIGIN}
     if not found:
         return pd.DataFrame(columns=[*fields, "round", *TABLES[table]])
     lengths = [len(frame) for frame in found.values()]

@@ -15,7 +15,7 @@ from helpers import refused, stopped_before, stored
 
 from lib.active_learning import run
 from lib.protocol import COMPUTING, LOCATIONS
-from lib.store import code, results
+from lib.store import code, provenance, results
 from lib.store.results import Run, load
 
 
@@ -199,6 +199,9 @@ def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
         assert len(frame) == rows[table]
         assert set(frame["samples"]) == {8}
         assert frame["round"].is_monotonic_increasing
+        if table in results.WITH_ORIGIN:
+            assert set(frame["precision"]) == {"float32"}
+            assert set(frame["processor"]) == {provenance.processor()}
 
 
 def test_tables_are_read_without_the_model(tiny_protocol, whole, monkeypatch):
