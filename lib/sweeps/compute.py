@@ -73,8 +73,7 @@ def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
     if not mistakes:
         report(failed)
     if mistakes or len(failed) == len(runs):
-        lines = dict.fromkeys(f"{outcome.run}: {outcome.error}" for outcome in failed)
-        error = f"{len(failed)} of {len(runs)} runs failed: {'; '.join(lines)}"
+        error = f"{len(failed)} of {len(runs)} runs failed: {_causes(failed)}"
         raise StudyError(error) if mistakes else SweepError(error)
     return results.load("rounds", protocols, store)
 
@@ -184,6 +183,15 @@ def _failed(run: Run, error: BaseException, details: str, session: str) -> Outco
 
 
 # ---- telling
+
+
+def _causes(failed: list[Outcome]) -> str:
+    """Each cause once, with the first run that failed of it and how many others did."""
+    runs_of: dict[str, list[str]] = {}
+    for outcome in failed:
+        runs_of.setdefault(outcome.error, []).append(outcome.run)
+    others = {error: f" and {len(runs) - 1} more" if len(runs) > 1 else "" for error, runs in runs_of.items()}
+    return "; ".join(f"{runs[0]}{others[error]}: {error}" for error, runs in runs_of.items())
 
 
 def report(failed: list[Outcome]) -> None:

@@ -93,13 +93,13 @@ def test_if_all_runs_fail_there_is_one_line(short, tmp_path, calls):
     protocols = [short(seed=7), short(seed=7, task="mnli")]
     with pytest.raises(SweepError) as caught:
         sweep(protocols, tmp_path)
-    errors = [f"{Run(protocol, tmp_path).name}: RuntimeError: the disk is on fire" for protocol in protocols]
-    assert str(caught.value) == f"2 of 2 runs failed: {errors[0]}; {errors[1]}"
+    first = Run(protocols[0], tmp_path).name
+    assert str(caught.value) == f"2 of 2 runs failed: {first} and 1 more: RuntimeError: the disk is on fire"
 
 
 def test_mistakes_of_the_user_are_one_line_without_traceback(short, tmp_path, calls, capsys):
     protocols = [short(frozen=9), short(), short(start=500, pool=501)]
-    with refused("2 of 3 runs failed", "F9", "frozen=9 is beyond the encoder's 4 layers", "start=500"):
+    with refused("2 of 3 runs failed", "F9", ": frozen=9 is beyond the encoder's 4 layers", "; ", ": start=500"):
         sweep(protocols, tmp_path)
     assert Run(protocols[1], tmp_path).done
     assert "Traceback" not in capsys.readouterr().err
