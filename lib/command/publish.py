@@ -14,7 +14,7 @@ import nbformat
 from lib.command.pages import without_widgets
 from lib.fields import StudyError
 from lib.protocol import Profile
-from lib.reading.advice import compare, overview
+from lib.reading.learnt import compare, overview
 from lib.store import published
 from lib.store.files import read_json
 from lib.store.packing import Scope
