@@ -103,6 +103,12 @@ def one_of(options) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
+def first_of(parts, most: int = 10) -> str:
+    """'a, b and 3 more': the first of several, and how many others there are."""
+    first, others = list(map(str, parts))[:most], len(parts) - most
+    return ", ".join(first) + (f" and {others} more" if others > 0 else "")
+
+
 def meant(given, options) -> str:
     """' (did you mean status?)' of the nearest of these options; empty if none is near. For error messages."""
     near = difflib.get_close_matches(str(given), list(map(str, options)), 1, 0.65)

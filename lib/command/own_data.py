@@ -13,8 +13,8 @@ from lib.command.hub_data import exported
 from lib.command.options import HUB, Command, UsageError
 from lib.data import own
 from lib.data.tasks import TASKS, UNLABELLED
-from lib.fields import StudyError
-from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, listed, read_rows
+from lib.fields import StudyError, first_of
+from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, read_rows
 from lib.labelling.tables import as_text, read_table
 from lib.protocol import PROFILES, read_profile
 from lib.store.files import write_json
@@ -192,13 +192,13 @@ def told(
     rows: OwnRows, columns, label: str, train, validation, notes: list[str], sizes: dict, seeds: int, profile: Path
 ) -> Iterator[str]:
     """What was made of the file, before anything is computed."""
-    classes = listed([*map(repr, rows.labels)], 8)
+    classes = first_of([*map(repr, rows.labels)], 8)
     text = " and ".join(map(repr, columns))
     yield f"{rows.path.name}: text in {text}, labels in {label!r}: {len(rows.labels)} classes ({classes})"
     yield from (*rows.notes, *notes)
     validated = {row[-1] for row in validation}
     if unseen := [name for c, name in enumerate(rows.labels) if c not in validated]:
-        yield f"classes without a row to validate: {listed([*map(repr, unseen)], 8)}"
+        yield f"classes without a row to validate: {first_of([*map(repr, unseen)], 8)}"
     start, query, rounds = sizes["start"], sizes["query"], sizes["rounds"]
     yield (
         f"{len(train):,} rows to train on, {len(validation):,} to validate; from {start} labels, {rounds} batches of "

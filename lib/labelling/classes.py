@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.tasks import UNLABELLED
-from lib.fields import StudyError, names, one_of
+from lib.fields import StudyError, first_of, names, one_of
 
 # how programs write that there is nothing, in any case; "None" is Python's, while "none" may well be a class
 NOTHING = {"", "nan", "-nan", "nat", "null", "na", "n/a", "#n/a", "#na", "<na>", "[]", "{}", "()", "''", '""'}
@@ -84,10 +84,6 @@ def check_classes(classes, given) -> None:
         raise StudyError(f"{told}: name two or more, as in labels='negative,positive'")
 
 
-def _of_rows(places: list[int]) -> str:
-    return f"row {places[0]}" + (f" and {len(places) - 1} more" if len(places) > 1 else "")
-
-
 def classes_of(rows: list[tuple[int, dict[str, str]]], column: str, classes, path: Path) -> np.ndarray:
     """Class of each row that a column gives, UNLABELLED for nothing. Raises StudyError for another label."""
     numbers = {"": UNLABELLED, **{name: c for c, name in enumerate(classes)}}
@@ -96,7 +92,7 @@ def classes_of(rows: list[tuple[int, dict[str, str]]], column: str, classes, pat
         if (held := row.get(column, "")) not in numbers:
             others.setdefault(held, []).append(number)
     if others:
-        found = [f"{held!r} ({_of_rows(places)})" for held, places in list(others.items())[:MANY]]
+        found = [f"{held!r} (row {first_of(places, 1)})" for held, places in list(others.items())[:MANY]]
         quoted = " in double quotes" if any("," in held for held in others) else ""
         some, are, it = ("labels", "are", "them") if len(others) > 1 else ("label", "is", "it")
         raise StudyError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.tasks import UNLABELLED
-from lib.fields import StudyError
+from lib.fields import StudyError, first_of
 from lib.labelling.classes import check_classes, class_names, classes_in, classes_of, settle
 from lib.labelling.tables import as_text, read_table
 from lib.protocol import digest
@@ -117,21 +117,17 @@ def different(table, columns, sources, path: Path, contradicting: str) -> tuple[
     if labels and contradicting == "left out":
         first = {texts: row for texts, row in first.items() if texts not in doubtful}
         if not first:
-            raise StudyError(f"{path}: every text has two labels, as {listed(labels, 2)}: correct them, or name others")
+            raise StudyError(
+                f"{path}: every text has two labels, as {first_of(labels, 2)}: correct them, or name others"
+            )
     elif labels:
         what = "the same text but different labels: correct one of each two"
-        raise StudyError(f"{path}: {listed(labels)} have {what}")
+        raise StudyError(f"{path}: {first_of(labels)} have {what}")
     notes = [f"left out, without text: {empty} rows"] if empty else []
     notes += [f"left out, since their text occurs before: {repeated} rows"] if repeated else []
     notes += [f"left out, since their labels contradict each other: {len(doubtful)} texts"] if labels else []
-    notes += [f"the same text but different answers, of which the first holds: {listed(answers)}"] if answers else []
+    notes += [f"the same text but different answers, of which the first holds: {first_of(answers)}"] if answers else []
     return list(first.values()), notes
-
-
-def listed(parts: list[str], most: int = 10) -> str:
-    """The first parts, and how many more there are."""
-    more = f" and {len(parts) - most} more" if len(parts) > most else ""
-    return ", ".join(parts[:most]) + more
 
 
 def write_demonstration(path: Path = DEMONSTRATION, rows: int = 200) -> Path:

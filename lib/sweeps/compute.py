@@ -13,7 +13,7 @@ from IPython.display import display
 from tqdm.auto import tqdm
 
 from lib import gpus
-from lib.fields import SCHEDULER, StudyError
+from lib.fields import SCHEDULER, StudyError, first_of
 from lib.protocol import Protocol
 from lib.store import own_strategies, results
 from lib.store.code import code_fingerprint
@@ -190,8 +190,7 @@ def _causes(failed: list[Outcome]) -> str:
     runs_of: dict[str, list[str]] = {}
     for outcome in failed:
         runs_of.setdefault(outcome.error, []).append(outcome.run)
-    others = {error: f" and {len(runs) - 1} more" if len(runs) > 1 else "" for error, runs in runs_of.items()}
-    return "; ".join(f"{runs[0]}{others[error]}: {error}" for error, runs in runs_of.items())
+    return "; ".join(f"{first_of(runs, 1)}: {error}" for error, runs in runs_of.items())
 
 
 def report(failed: list[Outcome]) -> None:

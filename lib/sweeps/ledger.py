@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lib.fields import named, one_of
+from lib.fields import first_of, named, one_of
 from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol
 from lib.store import published
 from lib.store.files import read_json
@@ -68,9 +68,7 @@ def differing_code(run: Run) -> str:
     origin = run.origin
     if not origin:
         return "its provenance.json cannot be read"
-    first, others = run.other_code[:NAMED], len(run.other_code) - NAMED
-    more = f" and {others} more" if others > 0 else ""
-    return f"code differs: {', '.join(first)}{more} (computed at {str(origin.get('commit'))[:9]})"
+    return f"code differs: {first_of(run.other_code, NAMED)} (computed at {str(origin.get('commit'))[:9]})"
 
 
 @dataclass(frozen=True)
