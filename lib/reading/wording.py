@@ -68,14 +68,15 @@ def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) ->
         said = [f"{number(row['mean'])} with {row['level']} on {named(row['task'])}" for _, row in shown.iterrows()]
         by = f"in {len(table)} comparisons by {' to '.join(said)}" if many else f"by {listed(said)}"
         return f"{opening} differs, {SINGLE}, {by}."
-    clear = table[is_clear(table)]
+    clear, intervals = table[is_clear(table)], table["low"].count()
+    alone = _say_alone(len(table) - intervals)
     if not len(clear):
-        return f"{opening} does not clearly differ: {_all_intervals(len(table))} zero."
+        return f"{opening} does not clearly differ: {_all_intervals(intervals)} zero.{alone}"
     said = []
     for (level, higher), some in clear.groupby(["level", clear["low"] > 0], sort=False):
         tasks = listed([f"{named(row['task'])} ({with_interval(row)})" for _, row in some.iterrows()])
         said.append(f"is {'higher' if higher else 'lower'} with {level} on {tasks}")
-    return f"{opening} {'; '.join(said)}.{_say_others(len(table) - len(clear))}"
+    return f"{opening} {'; '.join(said)}.{_say_others(intervals - len(clear))}{alone}"
 
 
 def level_of(of: str, level) -> str:
@@ -91,6 +92,13 @@ def _say_others(count: int) -> str:
     if not count:
         return ""
     return f" In the other {f'{count} comparisons' if count > 1 else 'comparison'} no difference is clear."
+
+
+def _say_alone(count: int) -> str:
+    """Of comparisons without an interval."""
+    if not count:
+        return ""
+    return f" {count} more comparisons are of single runs." if count > 1 else " One more is of a single run."
 
 
 def say_data(runs: pd.DataFrame) -> list[str]:

@@ -72,6 +72,14 @@ def test_layers_are_named_by_f_with_the_sign_that_print_has(table):
         assert (name in sentence) == any(side_of(row) for row in table.to_dict("records") if row["frozen"] == frozen)
 
 
+@given(differences({"frozen": [2, -2]}), st.integers(1, 3))
+def test_comparisons_of_single_runs_are_not_counted_as_intervals(table, number):
+    alone = table.head(number).assign(runs=1, low=np.nan, high=np.nan, task="single")
+    sentence = wording.say_differences(table, "frozen", "the accuracy", 0)
+    added = {1: "One more is of a single run."}.get(len(alone), f"{len(alone)} more comparisons are of single runs.")
+    assert wording.say_differences(pd.concat([table, alone]), "frozen", "the accuracy", 0) == f"{sentence} {added}"
+
+
 @given(differences({"strategy": ["bald"]}, single=True))
 def test_a_single_run_is_neither_higher_nor_lower(table):
     sentence = wording.say_differences(table, "strategy", "the accuracy", "random")
