@@ -145,9 +145,12 @@ def say_chance(rounds: pd.DataFrame) -> list[str]:
 
     Guessing is saying the most frequent class each time.
     """
+    if not {"accuracy", "majority"} <= set(rounds):
+        return []
     sentences = []
-    for task, some in rounds.groupby("task", sort=False) if {"accuracy", "majority"} <= set(rounds) else ():
-        accuracy, chance = some.loc[some["labelled"] == some["labelled"].max(), ["accuracy", "majority"]].mean()
+    last = rounds[rounds["labelled"] == rounds.groupby("task")["labelled"].transform("max")]
+    means = last.groupby("task")[["accuracy", "majority"]].mean()
+    for task, accuracy, chance in means.loc[rounds["task"].unique()].itertuples():
         if accuracy - chance < min(HARDLY, 0.1 * (1 - chance)):
             sentences.append(
                 f"On {named(task)} the classifiers have learnt next to nothing: at the largest size of T their mean "
