@@ -16,6 +16,7 @@ from lib.figures.looks import (
     dashes,
     drawn_as,
     label,
+    label_left,
     log_ticks,
     markers,
     of_rows,
@@ -131,7 +132,7 @@ def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabe
             look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": colours()[level] if by == "strategy" else BLUE}
             ax.errorbar(points[x] + aside, points["mean"], yerr=bars(points), label=label(level), **look)
         ax.set(title=label(name), xlabel=label(x), xticks=apart(some[x], 5))
-    axes[0].set_ylabel(ylabel, fontsize="small")
+    label_left(axes, ylabel, fontsize="small")
     if table[by].nunique() > 1:
         shared_legend(figure, axes)
     return figure

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lib.decoder import MCDropout
-from lib.figures.looks import BLUE, ORANGE, bars, colours, label, of_rows, panels
+from lib.figures.looks import BLUE, ORANGE, bars, colours, label, label_left, of_rows, panels
 
 
 def architecture(classifiers: dict):
@@ -112,7 +112,7 @@ def parameter_change(layers: pd.DataFrame):
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))  # more than one label, however little layers differ
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:.0e}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
-    axes[0].set_ylabel("|Δθ|")
+    label_left(axes, "|Δθ|")
     return figure
 
 

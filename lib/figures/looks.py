@@ -1,4 +1,4 @@
-"""The look of all figures: names and colours that mean the same everywhere, rows of axes, one legend below them."""
+"""The look of all figures: names and colours that mean the same everywhere, panels, one legend below them."""
 
 import itertools
 import math
@@ -17,6 +17,7 @@ from lib.reading.wording import NOTHING
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
 BLUE, ORANGE, GREEN, _, PURPLE, _, _, GREY, *_ = sns.color_palette("colorblind")
 LINES = ("", (4, 2), (1, 1), (5, 1, 1, 1), (2, 1), (6, 1), (3, 1, 1, 1), (1, 3))
+ACROSS = 3  # panels side by side: of more, letters are too small to read in print
 MARKERS = ("o", "X", "s", "P", "D", "^", "v", "p")
 
 
@@ -89,9 +90,26 @@ def log_ticks(axis, values, most: int = 6) -> None:
 
 
 def panels(count: int, height: float = 3.4, width: float = 3.6, **options):
-    """One row of `count` axes. → figure, list of axes"""
-    figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, **options)
-    return figure, list(axes[0])
+    """`count` axes, a row as long as they fit on a printed page, else as few rows of equal length as hold them.
+
+    → figure, list of axes
+    """
+    rows = math.ceil(count / ACROSS)
+    columns = math.ceil(count / rows)
+    figure, grid = plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, **options)
+    axes = list(grid.flat)
+    for ax in axes[count:]:
+        ax.remove()
+    for ax in axes[max(count - columns, 0) : count]:  # with nothing below it, also where the x axis is shared
+        ax.tick_params(labelbottom=True)
+    return figure, axes[:count]
+
+
+def label_left(axes, text: str, **look) -> None:
+    """The label of a y axis that panels share, left of each row of them."""
+    for ax in axes:
+        if ax.get_subplotspec().is_first_col():
+            ax.set_ylabel(text, **look)
 
 
 def of_rows(draw):

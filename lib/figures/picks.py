@@ -15,6 +15,7 @@ from lib.figures.looks import (
     bars,
     colours,
     label,
+    label_left,
     linestyle,
     log_ticks,
     of_rows,
@@ -27,21 +28,21 @@ from lib.reading.wording import level_of
 
 @of_rows
 def class_counts(counts: pd.DataFrame):
-    """|T_c| against the rounds, a column a task, a row a strategy, a colour a class (Figure 6): mean over runs.
+    """|T_c| against the rounds, a row a task, a column a strategy, a colour a class (Figure 6): mean over runs.
 
     counts: columns task, strategy, round, class, rows, as lib.reading.qualitative.class_counts returns them.
     """
     tasks, strategies = counts["task"].unique(), counts["strategy"].unique()
-    size = (4.6 * len(tasks), 2.9 * len(strategies))
-    figure, axes = plt.subplots(len(strategies), len(tasks), figsize=size, squeeze=False, sharex=True, sharey="col")
-    for row, strategy in zip(axes, strategies, strict=True):
-        for ax, task in zip(row, tasks, strict=True):
+    size = (4.6 * len(strategies), 2.3 * len(tasks))
+    figure, axes = plt.subplots(len(tasks), len(strategies), figsize=size, squeeze=False, sharex=True, sharey="row")
+    for row, task in zip(axes, tasks, strict=True):
+        for ax, strategy in zip(row, strategies, strict=True):
             some = counts[(counts["task"] == task) & (counts["strategy"] == strategy)]
             sns.barplot(some, x="round", y="rows", hue="class", ax=ax, errorbar=None, palette="colorblind")
-            ax.set(title=f"{label(task)}, {label(strategy)}", xlabel="acquisitions", ylabel="rows of T in the class")
+            ax.set(title=f"{label(task)}, {label(strategy)}", xlabel="acquisitions", ylabel="rows of the class")
             ax.get_legend().remove()
-    for ax in axes[0]:  # the classes of a task are the same for all strategies
-        ax.legend(title=None, fontsize="small")
+            ax.label_outer()
+        row[0].legend(title=None, fontsize="small")  # the classes of a task are the same for all strategies
     return figure
 
 
@@ -60,7 +61,7 @@ def lengths(table: pd.DataFrame):
             sns.lineplot(those, x="labelled", y="longer", label=label(strategy), ax=ax, **look)
         ax.set(title=label(task), xlabel="labelled rows when they are picked", ylabel="")
         ax.get_legend().remove()
-    axes[0].set_ylabel("tokens of a picked row ÷ of a pool row")
+    label_left(axes, "tokens of a picked row ÷ of a pool row")
     shared_legend(figure, axes)
     return figure
 
@@ -79,7 +80,7 @@ def overlap(pool: pd.DataFrame):
         means = some.groupby(bins, observed=True)[["overlap", "bald"]].mean()
         ax.plot(means["overlap"], means["bald"], "o-", color=BLUE, label="mean of each fifth")
         ax.set(title=f"{label(task)}: {name}", xlabel="word overlap of the two texts", ylim=(0, None))
-    axes[0].set_ylabel("BALD (nats)")
+    label_left(axes, "BALD (nats)")
     shared_legend(figure, axes)
     return figure
 
@@ -138,7 +139,7 @@ def shared_picks(shared: pd.DataFrame):
             ax.plot(means.index, means, look, color=colour, label=name)
         ax.set(title=label(task), xscale="log", xlabel="stochastic passes S", ylim=(0, 1.02))
         log_ticks(ax.xaxis, some["samples"], most=9)
-    axes[0].set_ylabel("share of the Q picks\nin common")
+    label_left(axes, "share of the Q picks\nin common")
     shared_legend(figure, axes)
     return figure
 
@@ -157,7 +158,7 @@ def reliability(diagrams: pd.DataFrame):
             points = bins[bins["rows"] >= FEWEST]
             ax.plot(points["confidence"], points["accuracy"], look, color=colour, label=kind)
         ax.set(title=label(task), xlabel="confidence (runs pooled)", xlim=(0, 1), ylim=(0, 1.02))
-    axes[0].set_ylabel("accuracy")
+    label_left(axes, "accuracy")
     shared_legend(figure, axes)
     return figure
 

@@ -255,6 +255,29 @@ def test_a_figure_that_is_shown_above_is_not_shown_a_second_time(shown):
 # ---- drawings
 
 
+def test_letters_of_many_panels_can_be_read_on_a_printed_page(tmp_path):
+    """On a page of 16 cm no letter is lower than 5 pt, however many tasks there are; a panel has axes of its own."""
+    figures.style()
+    tasks = [f"task {number}" for number in range(5)]
+    counts = pd.DataFrame({"task": tasks, "round": 0, "class": "a", "rows": 1})
+    counts = pd.concat([counts.assign(strategy=name) for name in ("bald", "random")])
+    drawn = {
+        "curves": figures.learning_curves(rounds(tasks)),
+        "lengths": figures.lengths(rounds(tasks).rename(columns={"accuracy": "longer"})),
+        "classes": figures.class_counts(counts),
+    }
+    for name, figure in drawn.items():
+        figures.save_figure(figure, name, tmp_path, ["run"])
+        with Image.open(tmp_path / f"{name}.png") as image:
+            inches = image.width / 200
+        letters = [text.get_fontsize() for ax in figure.axes for text in [*ax.get_xticklabels(), *ax.get_yticklabels()]]
+        assert min(letters) * (16 / 2.54) / inches > 5, name
+    titles = [ax.get_title() for ax in drawn["lengths"].axes]
+    assert titles == tasks
+    outer = [bool(ax.get_ylabel()) for ax in drawn["lengths"].axes]
+    assert outer == [True, False, False, True, False]
+
+
 @pytest.mark.parametrize("by", ["strategy", "frozen"])
 def test_learning_curves_are_means_with_the_interval_of_the_tables(by):
     table = rounds()
@@ -428,11 +451,11 @@ def test_class_counts_are_bars_of_the_mean_over_runs():
     ]
     counts = pd.DataFrame(rows, columns=["task", "strategy", "seed", "round", "class", "rows"])
     figure = figures.class_counts(counts)
-    assert [ax.get_title() for ax in figure.axes] == ["MNLI, BALD", "SST-2, BALD", "MNLI, random", "SST-2, random"]
-    legends = {task: ax.get_legend() for task, ax in zip(("mnli", "sst2"), figure.axes, strict=False)}
-    assert not any(ax.get_legend() for ax in figure.axes[2:])  # once a task
-    for ax, (strategy, task) in zip(
-        figure.axes, [(s, t) for s in ("bald", "random") for t in ("mnli", "sst2")], strict=True
+    assert [ax.get_title() for ax in figure.axes] == ["MNLI, BALD", "MNLI, random", "SST-2, BALD", "SST-2, random"]
+    legends = {task: ax.get_legend() for task, ax in zip(("mnli", "sst2"), figure.axes[::2], strict=True)}
+    assert not any(ax.get_legend() for ax in figure.axes[1::2])  # once a task
+    for ax, (task, strategy) in zip(
+        figure.axes, [(t, s) for t in ("mnli", "sst2") for s in ("bald", "random")], strict=True
     ):
         some = counts[(counts["task"] == task) & (counts["strategy"] == strategy)]
         means = some.groupby(["class", "round"])["rows"].mean()
