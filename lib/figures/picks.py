@@ -42,7 +42,8 @@ def class_counts(counts: pd.DataFrame):
             ax.set(title=f"{label(task)}, {label(strategy)}", xlabel="acquisitions", ylabel="rows of the class")
             ax.get_legend().remove()
             ax.label_outer()
-        row[0].legend(title=None, fontsize="small")  # the classes of a task are the same for all strategies
+        # once, for the classes of a task are the same for all strategies, and where it hides no bar
+        row[-1].legend(title=None, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return figure
 
 
@@ -61,7 +62,7 @@ def lengths(table: pd.DataFrame):
             sns.lineplot(those, x="labelled", y="longer", label=label(strategy), ax=ax, **look)
         ax.set(title=label(task), xlabel="labelled rows when they are picked", ylabel="")
         ax.get_legend().remove()
-    label_left(axes, "tokens of a picked row ÷ of a pool row")
+    label_left(axes, "tokens of a picked row\n÷ of a pool row")
     shared_legend(figure, axes)
     return figure
 
