@@ -26,6 +26,22 @@ torch.set_num_threads(1)
 settings.register_profile("study", database=None, deadline=None, derandomize=True)  # the same examples every time
 settings.load_profile("study")
 
+# files whose tests take longest: begun first, so that in the end neither of two processes waits long for the other
+LONG = ["test_notebooks.py", "test_run_all.py", "test_published.py", "test_identity.py", "test_explorer_browser.py"]
+LONG += [
+    "test_stand_in.py",
+    "test_dask.py",
+    "test_labelling_browser.py",
+    "test_active_learning.py",
+    "test_benchmark.py",
+]
+LONG += ["test_labelling.py", "test_survival.py", "test_baseline.py", "test_wording.py", "test_parameter_change.py"]
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of LONG in its order, then the others as they were."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory) -> str:

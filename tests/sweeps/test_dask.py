@@ -31,8 +31,8 @@ def compute(started, monkeypatch):
 
 
 def test_workers_compute_the_same_bytes(compute, tiny_protocol, tmp_path):
-    good = [tiny_protocol(strategy=strategy, task=task) for strategy in ("bald", "random") for task in ("sst2", "mnli")]
-    with refused("1 of 5 runs failed", "frozen=9 is beyond the encoder's 4 layers"):
+    good = [tiny_protocol(strategy="bald", task="sst2"), tiny_protocol(strategy="random", task="mnli")]
+    with refused("1 of 3 runs failed", "frozen=9 is beyond the encoder's 4 layers"):
         compute([tiny_protocol(frozen=9), *good], tmp_path / "dask")
     compute(good, tmp_path / "here", here=True)
     assert stored(tmp_path / "dask") == stored(tmp_path / "here")
