@@ -85,6 +85,15 @@ def mean_widths(intervals: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     return table.assign(mean=table["mean"].where(table["runs"] == most))
 
 
+def of_shared_seeds(rounds: pd.DataFrame, of: str) -> pd.DataFrame:
+    """The rounds without the seeds that a single level of the column `of` has, for each task that has several levels.
+
+    Nothing can be compared with these, and means and widths over other seeds differ for that reason alone.
+    """
+    levels = rounds.groupby(["task", "seed"])[of].transform("nunique")
+    return rounds[levels >= rounds.groupby("task")[of].transform("nunique").clip(upper=2)]
+
+
 def mean_correlations(correlations: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Mean of one ρ a seed with its t interval, both by Fisher's z: columns by + runs, mean, low, high, width."""
     z = fisher_z(correlations["rho"], correlations["rows"])

@@ -101,6 +101,20 @@ def test_mean_widths_are_of_groups_with_the_most_runs_of_their_task():
     assert widths[0] < 0.8 * widths[1]
 
 
+def test_a_seed_that_one_level_has_alone_is_left_out_unless_its_task_has_no_other_level():
+    rounds = curves(seeds=4, strategies=(0, 2, -2), tasks="abc").rename(columns={"strategy": "frozen"})
+    unfinished = (rounds["task"] == "a") & (rounds["frozen"] == -2) & (rounds["seed"] > 0)
+    alone = (rounds["task"] != "b") & (rounds["frozen"] != 0) & (rounds["seed"] == 3)
+    only_zero = (rounds["task"] == "c") & (rounds["frozen"] != 0)
+    rounds = rounds[~unfinished & ~alone & ~only_zero]
+    left = statistics.of_shared_seeds(rounds, "frozen").groupby(["task", "frozen"])["seed"].unique()
+    seeds = {place: sorted(there) for place, there in left.items()}
+    assert [seeds["a", F] for F in (0, 2, -2)] == [[0, 1, 2], [0, 1, 2], [0]]
+    assert [seeds["b", F] for F in (0, 2, -2)] == [[0, 1, 2, 3]] * 3
+    assert [place for place in seeds if place[0] == "c"] == [("c", 0)]
+    assert seeds["c", 0] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_a_deviation_has_the_interval_that_follows_from_chi_square(seeds):
     rounds = curves(seeds=seeds, tasks="a")
