@@ -27,20 +27,28 @@ settings.register_profile("study", database=None, deadline=None, derandomize=Tru
 settings.load_profile("study")
 
 # files whose tests take longest: begun first, so that in the end neither of two processes waits long for the other
-LONG = ["test_notebooks.py", "test_run_all.py", "test_published.py", "test_identity.py", "test_explorer_browser.py"]
-LONG += [
-    "test_stand_in.py",
-    "test_dask.py",
-    "test_labelling_browser.py",
-    "test_active_learning.py",
-    "test_benchmark.py",
+LONG = [
+    "test_notebooks",
+    "test_run_all",
+    "test_published",
+    "test_identity",
+    "test_explorer_browser",
+    "test_stand_in",
+    "test_dask",
+    "test_labelling_browser",
+    "test_active_learning",
+    "test_benchmark",
+    "test_labelling",
+    "test_survival",
+    "test_baseline",
+    "test_wording",
+    "test_parameter_change",
 ]
-LONG += ["test_labelling.py", "test_survival.py", "test_baseline.py", "test_wording.py", "test_parameter_change.py"]
 
 
 def pytest_collection_modifyitems(items):
     """Tests of LONG in its order, then the others as they were."""
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")

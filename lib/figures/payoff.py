@@ -1,6 +1,5 @@
 """What the study comes to: labels that a strategy saves, and all claims of the ledger in one picture."""
 
-import math
 import textwrap
 
 import matplotlib.pyplot as plt
@@ -49,26 +48,22 @@ def labels_needed(needed: pd.DataFrame, minus: str = "random"):
     return figure
 
 
-def forest(ledger: pd.DataFrame, columns: int = 3):
+def forest(ledger: pd.DataFrame):
     """Every claim that has runs, a panel each, a line a task: estimate, 95 % interval, the verdict as colour and form.
 
     ledger: as lib.reading.claims.ledger makes it. The line is at nothing: zero, or one on the logarithmic axis of a
     ratio; a cross: the paper's number.
     """
-    return _claims(ledger[ledger["verdict"] != "no runs"], columns)
+    return _claims(ledger[ledger["verdict"] != "no runs"])
 
 
 @of_rows
-def _claims(known: pd.DataFrame, columns: int):
+def _claims(known: pd.DataFrame):
     claims = [*known.groupby("claim", sort=False)]
-    rows = math.ceil(len(claims) / columns)
     most = max(len(some) for _, some in claims)
-    size = (4.6 * columns, (0.3 * most + 1.45) * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    for ax, (claim, some) in zip(axes.flat, claims, strict=False):
+    figure, axes = panels(len(claims), width=4.6, height=0.3 * most + 1.45)
+    for ax, (claim, some) in zip(axes, claims, strict=True):
         _claim(ax, claim, some)
-    for ax in axes.flat[len(claims) :]:
-        ax.axis("off")
     handles = [
         plt.Line2D([], [], color=colour, marker=marker, label=name) for name, (colour, marker) in VERDICTS.items()
     ]
