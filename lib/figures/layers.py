@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from lib.decoder import MCDropout
 from lib.figures.looks import BLUE, ORANGE, bars, colours, label, label_left, of_rows, panels
 
 
@@ -56,6 +55,8 @@ def _light(colour) -> tuple:
 
 def _steps(classifier) -> list[tuple[list[str], bool]]:
     """Texts of the boxes of each step, and whether the step is part of a stochastic pass."""
+    from lib.decoder import MCDropout  # needs torch, which takes longer to import than the other figures to draw
+
     encoder, decoder = classifier.encoder, classifier.decoder
     layers = f"{len(encoder.layers)} encoder layers, width {encoder.width}, {encoder.heads} heads"
     steps = [

@@ -10,8 +10,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
-from lib.acquisition import STRATEGIES
-from lib.fields import named
+from lib.fields import choices, named
 from lib.reading.wording import NOTHING
 
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
@@ -36,7 +35,7 @@ class _Looks(dict):
     """Name of a strategy → its look; of one that is not registered here any more, always the same one of all looks."""
 
     def __init__(self, looks):
-        super().__init__(zip(STRATEGIES, itertools.cycle(looks), strict=False))
+        super().__init__(zip(choices("strategy"), itertools.cycle(looks), strict=False))
         self.looks = looks
 
     def __missing__(self, name):

@@ -443,14 +443,15 @@ def test_without_a_kernel_it_is_a_table_and_a_picture(explorer, bald):
 
 OPEN = """
 import sys
+from lib import figures
 from lib.explorer import Explorer, data
 from lib.protocol import Protocol
 Explorer(Protocol(**{fields!r}), store={store!r})
-print([name for name in ("transformers", "lib.model") if name in sys.modules])
+print([name for name in ("torch", "transformers") if name in sys.modules])
 """
 
 
-def test_it_opens_without_the_encoder(study):
+def test_the_explorer_and_the_figures_do_not_wait_for_torch(study):
     one = study()
     program = OPEN.format(fields=dataclasses.asdict(one.protocol), store=str(one.store))
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
