@@ -113,6 +113,12 @@ def test_a_first_batch_that_surely_gains_helps():
     )
 
 
+def test_a_gain_beside_the_loss_has_its_interval_and_what_is_unclear_has_none():
+    others = ("mnli", 0.055, 0.013, 0.097), ("qnli", 0.011, -0.017, 0.03)
+    said = advice.say_first_batch(differences(("trec", -0.118, -0.191, -0.044), *others))
+    assert said.endswith("on TREC, and +0.055, 95 % interval +0.013 to +0.097 on MNLI and +0.011 on QNLI.")
+
+
 def test_of_frozen_layers_the_range_is_said_and_which_differences_are_clear():
     table = pd.concat([differences(("trec", -0.02, -0.03, -0.012)), differences(("sst2", 0.003, -0.005, 0.01))])
     said = advice.say_freezing(table.assign(frozen=[-2, 2]))
