@@ -20,6 +20,7 @@ from lib.store.provenance import ROOT
 
 KERNEL = "bert-bald"
 NOTHING = "NothingToDraw"  # the class of lib.sweeps.compute's error that is none under --redraw
+STARTS = 3  # of a kernel that dies before it has run anything
 MISTAKES = ("StudyError", "DamagedStudy", NOTHING)  # classes of errors that are the user's, and one line
 
 
@@ -99,10 +100,9 @@ def execute(source: Path, target: Path, values: dict) -> tuple[str, str]:
     from nbclient.exceptions import DeadKernelError
 
     logging.getLogger("papermill").setLevel(logging.CRITICAL)  # errors are told once, by the parent
-    kernel = {"kernel_name": KERNEL, "language": "python", "extra_arguments": ["--log-level=CRITICAL"]}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(source, target, values, cwd=ROOT, progress_bar=False, **kernel)
+        run_cells(source, target, values)
     except papermill.PapermillExecutionError as error:
         lines = error.evalue.strip().splitlines() or [""]
         return error.ename, lines[0] if error.ename in MISTAKES else f"{error.ename}: {lines[0]}"
@@ -113,6 +113,27 @@ def execute(source: Path, target: Path, values: dict) -> tuple[str, str]:
         lines = str(error).strip().splitlines() or [""]
         return type(error).__name__, f"{type(error).__name__}: {lines[0]}"
     return "", ""
+
+
+def run_cells(source: Path, target: Path, values: dict) -> None:
+    """papermill's execution, tried again while no kernel starts. Raises what papermill raises.
+
+    A kernel dies at its start if another program takes one of its ports after they were chosen; no cell has run then.
+    """
+    import papermill
+    from nbclient.exceptions import DeadKernelError
+
+    kernel = {"kernel_name": KERNEL, "language": "python", "extra_arguments": ["--log-level=CRITICAL"]}
+    for start in range(1, STARTS + 1):
+        try:
+            papermill.execute_notebook(source, target, values, cwd=ROOT, progress_bar=False, **kernel)
+        except DeadKernelError:
+            raise
+        except RuntimeError:
+            if start == STARTS:
+                raise
+        else:
+            return
 
 
 def mark_unfinished(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -10,11 +11,13 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from jupyter_client.connect import LocalPortCache
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lib import __main__ as runner
 from lib.acquisition import STRATEGIES
+from lib.command import execution
 from lib.command.execution import KERNEL
 from lib.fields import StudyError
 from lib.protocol import PROFILES
@@ -194,6 +197,18 @@ def test_notebooks_run_with_their_parameters_and_one_line_each(notebooks, tmp_pa
     assert (tmp_path / "trace" / "02").read_text() == "['-2,0']"
     executed = sorted(path.name for path in (tmp_path / "executed" / "quick").iterdir())
     assert executed == ["01_one.ipynb", "02_two.ipynb", "html"]
+
+
+@pytest.mark.parametrize(("starts", "error"), [(2, ""), (1, "RuntimeError")])
+def test_a_kernel_whose_port_another_program_took_is_started_again(starts, error, notebooks, tmp_path, monkeypatch):
+    find = LocalPortCache.find_available_port
+    monkeypatch.setattr(execution, "STARTS", starts)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = iter([other.getsockname()[1]])
+        monkeypatch.setattr(LocalPortCache, "find_available_port", lambda *of: next(taken, None) or find(*of))
+        ended, _ = execution.execute(notebooks / "02_two.ipynb", tmp_path / "out.ipynb", {})
+    assert ended == error
+    assert (tmp_path / "trace" / "02").exists() == (not error)
 
 
 def test_an_error_and_a_dead_kernel_are_reported_and_the_others_go_on(notebooks, tmp_path):
