@@ -34,7 +34,9 @@ def test_the_stand_in_refuses_mixed_devices_and_counts(monkeypatch):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_a_run_goes_from_end_to_end_on_another_device(name, tiny_protocol, tmp_path, monkeypatch):
-    protocol = tiny_protocol(**{"rounds": 1, "epochs": 1, "pool": 40, "validation_rows": 10} | SETTINGS[name])
+    protocol = tiny_protocol(
+        **{"rounds": 1, "epochs": 1, "pool": 20, "validation_rows": 5, "samples": 4} | SETTINGS[name]
+    )
     with stand_in_device(monkeypatch) as device:
         rounds = active_learning.run(protocol, tmp_path)
     assert device.counts["copies"] > 0, "something was computed there"
