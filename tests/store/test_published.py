@@ -31,7 +31,9 @@ def study(tiny_protocol) -> Profile:
     """A profile whose runs are tiny_protocol's."""
     fields = dataclasses.asdict(tiny_protocol(rounds=3))
     common = {name: value for name, value in fields.items() if name not in ("task", "strategy", "seed", "frozen")}
-    return dataclasses.replace(profile("minilm"), tasks=("sst2",), runs=2, frozen=(0, 1), layers=4, common=common)
+    return dataclasses.replace(
+        profile("minilm"), tasks=("sst2",), plan=(), runs=2, frozen=(0, 1), layers=4, common=common
+    )
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,9 @@ def study(tiny_protocol) -> Profile:
     """A profile, called tiny, whose runs are tiny_protocol's."""
     common = {field: value for field, value in vars(tiny_protocol()).items() if field not in ("task", "seed", "frozen")}
     del common["strategy"]
-    return dataclasses.replace(profile("minilm"), name="tiny", tasks=("sst2",), runs=2, layers=4, common=common)
+    return dataclasses.replace(
+        profile("minilm"), name="tiny", tasks=("sst2",), plan=(), runs=2, layers=4, common=common
+    )
 
 
 @pytest.fixture(scope="module")
