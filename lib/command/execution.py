@@ -124,16 +124,13 @@ def run_cells(source: Path, target: Path, values: dict) -> None:
     from nbclient.exceptions import DeadKernelError
 
     kernel = {"kernel_name": KERNEL, "language": "python", "extra_arguments": ["--log-level=CRITICAL"]}
-    for start in range(1, STARTS + 1):
+    for left in reversed(range(STARTS)):
         try:
             papermill.execute_notebook(source, target, values, cwd=ROOT, progress_bar=False, **kernel)
-        except DeadKernelError:
-            raise
-        except RuntimeError:
-            if start == STARTS:
-                raise
-        else:
             return
+        except RuntimeError as error:
+            if isinstance(error, DeadKernelError) or not left:
+                raise
 
 
 def mark_unfinished(path: Path) -> None:
