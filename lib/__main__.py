@@ -263,18 +263,11 @@ def compute(command: Command, needed: list) -> None:
     from lib.sweeps.costs import plan as plan_runs
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}
-    stale = [run for run in runs.values() if run.state == "stale"]
-    if stale:
-        what = "they are computed again" if command.recompute else "--dry-run says by which, --recompute computes again"
-        print(f"{len(stale)} runs in the store were computed by other code: {what}", flush=True)
-    again = stale if command.recompute else []
-    missing = [*(run for run in runs.values() if not run.done), *again]
+    missing = [run for run in runs.values() if not run.done]
     try:
         texts_of([run.protocol for run in missing])  # their names needed no rows; that some are not there is said once
     except StudyError as error:
         raise UsageError(error) from error
-    for run in again:
-        run.discard()
     places = status.stage_numbers(command)
 
     def order(run) -> tuple[float, float]:  # of the plan; what is not in it, the most expensive first

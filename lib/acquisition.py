@@ -224,6 +224,7 @@ class Strategy:
     score: Callable | None  # log_probs_SNC → scores_N; None: drawn at random, and no stochastic pass is made
     # (scores_N, query, rng, view) → positions of the rows picked, best first; view: the pool, a lib.uncertainty.View
     pick: Callable = highest
+    version: str = ""  # of somebody's own: raise it when something changes that the functions' source does not show
 
 
 STRATEGIES = {

@@ -58,7 +58,7 @@ def prepare(protocol: Protocol) -> tuple[Task, Classifier]:
 def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classifier, last: int | None = None) -> None:
     """The loop of active learning; up to the round `last` alone, if given."""
     labelled, pool = split_rows(protocol, task)
-    evaluated = np.arange(len(task.validation))[: protocol.validation_rows or None]
+    evaluated = evaluated_rows(protocol, task)
     record.begin()
     baseline = Baseline(theta_0, task, evaluated)
     validation_prefix = frozen_prefix(theta_0, task.validation, evaluated, protocol.frozen)
@@ -116,7 +116,7 @@ def compute(protocol: Protocol, record: results.Run, task: Task, theta_0: Classi
 
 
 def split_rows(protocol: Protocol, task: Task) -> tuple[np.ndarray, np.ndarray]:
-    """T = S_start, the first rows, and U. Raises StudyError if the task has too few rows for the protocol."""
+    """T = S_start and U, in the run's order of the rows. Raises StudyError if the task has too few for the protocol."""
     end = protocol.reach(len(task.train))
     needed = protocol.start + protocol.rounds * protocol.query
     if needed > end:
@@ -124,7 +124,13 @@ def split_rows(protocol: Protocol, task: Task) -> tuple[np.ndarray, np.ndarray]:
             f"start={protocol.start} + rounds={protocol.rounds} × query={protocol.query} needs {needed} rows, but "
             f"{task.name} has {end} of {len(task.train)} training rows in reach: lower start, query or rounds"
         )
-    return np.arange(protocol.start), np.arange(protocol.start, end)
+    order = protocol.order(len(task.train), "train")
+    return order[: protocol.start], np.sort(order[protocol.start : end])
+
+
+def evaluated_rows(protocol: Protocol, task: Task) -> np.ndarray:
+    """The validation rows on which the run is evaluated."""
+    return np.sort(protocol.order(len(task.validation), "validation")[: protocol.validation_rows or None])
 
 
 class Clock:

@@ -23,7 +23,6 @@ CHOICES = {
     "mc_dropout": ("penultimate", "decoder", "off"),
     "restart": ("cold", "warm"),
     "frozen_dropout": ("off", "on"),
-    "random_pool": ("same", "train"),
     "rows": ("study", "first"),
     "precision": ("auto", "float32", "bfloat16"),
 }
@@ -60,6 +59,7 @@ def _written_strategies() -> dict[str, str]:
 # what a field may hold: smallest and largest value
 RANGES = {
     "seed": (0, 2**63 - 1),
+    "draw": (0, 2**63 - 1),
     "start": (2, 10**9),
     "query": (1, 10**9),
     "rounds": (0, 10**4),

@@ -12,10 +12,14 @@ import numpy as np
 
 from lib.fields import StudyError, checked, choices, meant, names, one_of, whole_numbers
 
+# Raise it when a change of code or of a package changes the numbers of a run: tests/method/test_golden.py notices.
+METHOD_VERSION = 5
 # where things lie, not what they are: the fingerprints of rows and weights stand for them in the key
 LOCATIONS = ("encoder", "hub", "rows")
 COMPUTING = ("precision", "threads")  # how a run is computed, not what it is: kept with it, and no part of the key
 IDENTITY = ("task", "strategy", "frozen", "seed")
+# fields younger than the first runs, and the value that those had: with it a field is no part of the key
+ADDED_LATER = {"draw": 0}
 MOST_RUNS = 10_000
 
 
@@ -29,6 +33,7 @@ class Protocol:
     task: str  # name of a task in lib.data.tasks.TASKS
     strategy: str = "bald"  # acquisition function, a key of lib.acquisition.STRATEGIES
     seed: int = 0  # run number: decoder initialisation, row order, dropout, masks, random acquisition
+    draw: int = 0  # order of the task's rows, from which S10, U and validation rows are taken; 0: the listed order
     frozen: int = 0  # F: layers [0, F) and the embeddings; F < 0: the last -F layers
     frozen_dropout: str = "off"  # a frozen layer is a fixed function; "on": its dropout is active in training
 
@@ -40,7 +45,6 @@ class Protocol:
     query: int = 100  # Q: rows acquired in a round
     rounds: int = 9  # acquisitions; the model is trained rounds + 1 times
     pool: int = 20_000  # U = training rows [start, pool)
-    random_pool: str = "same"  # random acquires from the same U, or from all of "train" as the paper may have
     validation_rows: int = 0  # first rows of the validation split that are evaluated; 0: all
 
     samples: int = 50  # S: stochastic passes
@@ -85,13 +89,12 @@ class Protocol:
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in left_out}
         if self.strategy == "random":  # no stochastic pass is made
             fields |= {"samples": 0}
-        else:
-            fields |= {"random_pool": "same"}
         if not self.frozen:
             fields |= {"frozen_dropout": "off"}
         if not self.rounds:  # nothing is acquired: the run is "train once on S_start"
-            fields |= {"strategy": "none", "query": 0, "pool": 0, "samples": 0, "random_pool": "same"}
-        return dict(sorted(fields.items()))
+            fields |= {"strategy": "none", "query": 0, "pool": 0, "samples": 0}
+        later = {name for name, before in ADDED_LATER.items() if fields[name] == before}
+        return {name: value for name, value in sorted(fields.items()) if name not in later}
 
     def on_this_machine(self) -> "Protocol":
         """The same with a precision in the place of "auto"."""
@@ -99,10 +102,13 @@ class Protocol:
 
     def reach(self, rows: int) -> int:
         """Of so many training rows, the run can see this many, the first."""
-        if not self.rounds:
-            return min(self.start, rows)
-        whole = self.strategy == "random" and self.random_pool == "train"
-        return rows if whole else min(self.pool, rows)
+        return min(self.pool if self.rounds else self.start, rows)
+
+    def order(self, rows: int, split: str) -> np.ndarray:
+        """order_N: the numbers of a split's rows, in the order in which the run takes them. split: a key of SPLITS."""
+        if not self.draw:
+            return np.arange(rows)
+        return np.random.default_rng([self.draw, SPLITS.index(split)]).permutation(rows)
 
     @property
     def scores(self) -> bool:
@@ -121,6 +127,7 @@ class Protocol:
         return np.random.default_rng(self.seed_sequence(stream, round_))
 
 
+SPLITS = ("train", "validation")
 STREAMS = ("decoder", "order", "dropout", "masks", "random", "picks", "stability")
 
 
@@ -298,7 +305,6 @@ SHORT = (CONTRAST, "sst2")  # single sentences: cheaper
 QUESTIONS: dict[str, Callable[[Protocol], dict]] = {
     "BALD": lambda usual: {},
     "random": lambda usual: {"strategies": "random"},
-    "random, all rows": lambda usual: {"strategies": "random", "random_pool": "train"},
     "warm restart": lambda usual: {"restart": "warm"},
     "MC dropout in the decoder": lambda usual: {"mc_dropout": "decoder"},
     "linear decoder": lambda usual: {"decoder": "linear"},

@@ -15,7 +15,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import pytest
 import torch
 from browser import jupyterlab as jupyterlab  # a fixture
-from helpers import NLI, REAL_HUB, invented_splits, tiny_config, write_checkpoint, write_dataset
+from helpers import REAL_HUB, TINY, tiny_config, write_checkpoint, write_tiny_hub
 from hypothesis import settings
 from transformers import BertConfig
 
@@ -68,48 +68,14 @@ def bert_base(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_hub(tmp_path_factory) -> str:
     """Folder with sst2, qnli, mnli and snli: 200 invented training rows and 60 for validation each."""
-    hub = tmp_path_factory.mktemp("tiny-hub")
-    pair = ["premise", "hypothesis"]
-    write_dataset(
-        hub / "glue",
-        {
-            "sst2": (["negative", "positive"], invented_splits(["sentence"], 2, 0)),
-            "qnli": (["entailment", "not_entailment"], invented_splits(["question", "sentence"], 2, 10)),
-            "mnli": (NLI, invented_splits(pair, 3, 20, "validation_matched")),
-        },
-    )
-    snli = invented_splits(pair, 3, 30)
-    snli["train"].loc[[0, 7, 50], "label"] = -1  # pairs without a gold label, as SNLI has them
-    write_dataset(hub / "snli", {"plain_text": (NLI, snli)})
-    return str(hub)
+    return write_tiny_hub(tmp_path_factory.mktemp("tiny-hub"))
 
 
 @pytest.fixture(scope="session")
 def tiny_protocol(tiny_encoder, tiny_hub):
     """tiny_protocol(**changes) → a Protocol that runs in about a second."""
 
-    def build(**changes) -> Protocol:
-        fields = {
-            "task": "sst2",
-            "encoder": tiny_encoder,
-            "hub": tiny_hub,
-            "rows": "first",
-            "query": 5,
-            "rounds": 2,
-            "pool": 60,
-            "validation_rows": 30,
-            "samples": 8,
-            "maps": 4,
-            "hidden": 8,
-            "epochs": 2,
-            "batch_size": 8,
-            "encoder_lr": 1e-3,
-            "max_length": 32,
-            "precision": "float32",
-        }
-        return Protocol(**{**fields, **changes})
-
-    return build
+    return lambda **changes: Protocol(**TINY | {"encoder": tiny_encoder, "hub": tiny_hub} | changes)
 
 
 @pytest.fixture

@@ -38,6 +38,22 @@ SETTINGS = {  # a run of each takes another path through the loop
     "warm": {"restart": "warm"},
     "dropout everywhere": {"mc_dropout": "decoder", "frozen_dropout": "on", "frozen": -2},
 }
+TINY = {  # fields of a Protocol that runs in about a second
+    "task": "sst2",
+    "rows": "first",
+    "query": 5,
+    "rounds": 2,
+    "pool": 60,
+    "validation_rows": 30,
+    "samples": 8,
+    "maps": 4,
+    "hidden": 8,
+    "epochs": 2,
+    "batch_size": 8,
+    "encoder_lr": 1e-3,
+    "max_length": 32,
+    "precision": "float32",
+}
 WORDS = "the a film story ending actor it was is never very rather quite dull bright odd slow warm untranslatable ."
 
 
@@ -103,6 +119,23 @@ def invented_splits(columns: list[str], classes: int, seed: int, validation: str
         "train": invented_rows(200, columns, classes, seed),
         validation: invented_rows(60, columns, classes, seed + 1),
     }
+
+
+def write_tiny_hub(folder: Path) -> str:
+    """sst2, qnli, mnli and snli: 200 invented training rows and 60 for validation each."""
+    pair = ["premise", "hypothesis"]
+    write_dataset(
+        folder / "glue",
+        {
+            "sst2": (["negative", "positive"], invented_splits(["sentence"], 2, 0)),
+            "qnli": (["entailment", "not_entailment"], invented_splits(["question", "sentence"], 2, 10)),
+            "mnli": (NLI, invented_splits(pair, 3, 20, "validation_matched")),
+        },
+    )
+    snli = invented_splits(pair, 3, 30)
+    snli["train"].loc[[0, 7, 50], "label"] = -1  # pairs without a gold label, as SNLI has them
+    write_dataset(folder / "snli", {"plain_text": (NLI, snli)})
+    return str(folder)
 
 
 @contextmanager

@@ -14,9 +14,7 @@ from lib.store.results import Run
 
 CLASSES = {"sst2": 2, "qnli": 2, "mnli": 3, "snli": 3, "trec": 6}
 ORIGIN = {
-    "code": "c0de",
     "commit": "0" * 40,
-    "definitions": {"made_up.made_up": "c0de"},
     "locations": {"encoder": "all-MiniLM-L6-v2", "hub": "", "rows": "study"},
     "precision": "float32",
     "processor": "made up, avx2",

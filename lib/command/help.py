@@ -29,7 +29,7 @@ examples:
   ./run_all.sh                                          the quick profile: every notebook, in minutes
   ./run_all.sh --profile minilm --redraw                draw the published study again: computes nothing
   ./run_all.sh status --profile minilm                  how far the study is, stage by stage
-  ./run_all.sh --profile minilm --dry-run               the same, run by run: done, stale or missing, and what is left
+  ./run_all.sh --profile minilm --dry-run               the same, run by run: done or missing, and what is left
   ./run_all.sh --only 02 -p strategies bald,entropy,random -p runs 5
   ./run_all.sh --data my.csv                            does active learning pay on your own labelled file?
   ./run_all.sh --only 07 -p path my.csv -p text_column text -p labels negative,positive
@@ -51,8 +51,6 @@ options:
   --validation FILE  with --data: other rows to validate on (default: every fifth row of each class)
   --results FOLDER   where finished runs are looked for and kept (default: results)
   --html             then write the executed notebooks as pages that need no network: executed/<profile>/html/
-  --recompute        compute runs again that are stale: finished by code that differs in what decides numbers. Without,
-                     they are shown as they are; `verify` makes those done that today's code gives, too
   --redraw           compute nothing; draw the runs that are there or published, and say what is missing
   --dry-run          compute and draw nothing; say of every run whether it is done, why not, and what it will cost
   --watch            with status: say it again whenever it changes, until all is done

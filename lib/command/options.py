@@ -25,7 +25,6 @@ OPTIONS = {
     "--validation": "FILE",
     "--scheduler": "ADDRESS",
     "--html": "",
-    "--recompute": "",
     "--redraw": "",
     "--dry-run": "",
     "--watch": "",
@@ -86,7 +85,6 @@ class Command:
     scheduler: str  # address of a Dask scheduler; empty: none
     watch: bool  # status, again and again
     html: bool  # write pages after the run
-    recompute: bool  # also what other code computed
     redraw: bool  # compute nothing
     jobs: list[tuple[Path, dict]]  # notebook, parameter → value
     data: dict | None = None  # of --data: path, text, label, validation and the sizes that were asked for
@@ -108,7 +106,7 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         raise UsageError("--watch belongs to status: ./run_all.sh status --watch")
     if "--dry-run" in options and verb != "run":
         raise UsageError(f"--dry-run and {verb} are two commands: choose one of them")
-    for option in ("--html", "--redraw", "--recompute"):
+    for option in ("--html", "--redraw"):
         if option in options and (verb != "run" or "--dry-run" in options):
             raise UsageError(f"{option} belongs to a run of the notebooks: leave out status, publish and --dry-run")
     data = own_file(options, caller)
@@ -150,7 +148,7 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
         jobs.append((path, values))
     verb = "dry-run" if "--dry-run" in options else verb
     workers = None if workers is None else int(workers)
-    flags = {name: f"--{name}" in options for name in ("watch", "html", "redraw", "recompute")}
+    flags = {name: f"--{name}" in options for name in ("watch", "html", "redraw")}
     return Command(verb=verb, profile=profile, workers=workers, scheduler=scheduler, jobs=jobs, data=data, **flags)
 
 

@@ -56,7 +56,7 @@ def write_overview(readme: Path, study: Profile) -> bool:
 
 
 def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, int]:
-    """Add finished runs to the published study in a folder, in place of the same. → the study, and how many are new.
+    """Add finished runs to the published study in a folder, as a part of it. → the study, and how many are new.
 
     Raises StudyError if what is there cannot be added to, DamagedRun or DamagedStudy if something was altered.
     """
@@ -65,19 +65,15 @@ def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, in
         before = Study(folder) if (folder / published.MANIFEST).exists() else None
         if before and before.manifest.get("format") != FORMAT:
             raise StudyError(f"{folder} is of another version of this study's format: move it away, then publish again")
-        old = before.runs if before else {}
-        kept = [name for name in old if name not in {run.name for run in runs}]
         if before:
             before.check()
-        for run in runs:
+        new = [run for run in runs if not (before and run.name in before.runs)]
+        for run in new:
             run.check()
-        tables = scope.tables(runs)
-        for kind, pieces in tables.items():
-            packed = [before.packed(kind, [name]) for name in kept] if before else []
-            tables[kind] = [piece for piece in packed if len(piece)] + pieces
-        entries = {name: old[name] for name in kept} | {run.name: entry(run) for run in runs}
-        study = published.write(folder, entries, tables, scope.left_out())
-    return study, len(entries) - len(old)
+        if not new and before:
+            return before, 0
+        study = published.write(folder, {run.name: entry(run) for run in new}, scope.tables(new), scope.left_out())
+    return study, len(new)
 
 
 def entry(run: Run) -> dict:

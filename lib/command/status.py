@@ -52,7 +52,7 @@ def show(command: Command) -> int:
         lines = told(command, ledgers)
         if lines != before:
             print("\n".join(lines), flush=True)
-        if not command.watch or all(entry.state in ("done", "stale") for entry in distinct(ledgers)):
+        if not command.watch or all(entry.state == "done" for entry in distinct(ledgers)):
             return 0
         before = lines
         time.sleep(WATCH)

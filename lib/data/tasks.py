@@ -134,7 +134,10 @@ def rows_fingerprint(protocol: Protocol) -> str:
     The study's rows need not be there: the list of their hashes is enough.
     """
     train_N, validation_M = _hashes(protocol)
-    seen = train_N[: protocol.reach(len(train_N))], validation_M[: protocol.validation_rows or None]
+    seen = (
+        train_N[protocol.order(len(train_N), "train")[: protocol.reach(len(train_N))]],
+        validation_M[protocol.order(len(validation_M), "validation")[: protocol.validation_rows or None]],
+    )
     return study_rows.fingerprint(source_of(protocol.task, protocol.hub).labels, *seen)
 
 

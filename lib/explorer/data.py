@@ -179,7 +179,7 @@ def pair(protocols: list[Protocol], store="") -> list[Run]:
 
     Runs that are not in the store are passed over. Raises StudyError if none is there.
     """
-    there = [run for run in (Run(p, Path(store or results.STORE)) for p in protocols) if run.state in ("done", "stale")]
+    there = [run for run in (Run(p, Path(store or results.STORE)) for p in protocols) if run.state == "done"]
     for run in there:
         if run.protocol.scores:
             wanted = dataclasses.replace(run.protocol, strategy="random")

@@ -1,16 +1,14 @@
-"""A strategy that somebody registers: recognised by its code, which is in its runs' key, checked, and sent to workers.
+"""A strategy that somebody registers: known by its source, which is in its runs' key, checked, and sent to workers.
 
 One entry is enough, in a notebook or a script: STRATEGIES["mine"] = Strategy("my score", my_score), or my_score alone.
-Its code is its functions as parsed, without comments and docstrings, and what they use: other functions and classes of
-the person's own, and the values of settings; not lib and installed packages.
+The source is that of its functions. A value from outside that they use is not seen: whoever changes such a value, or
+has a function without a source, gives the strategy a version: Strategy("my score", my_score, version="2").
 """
 
-import ast
 import functools
 import inspect
 import sys
 import sysconfig
-import textwrap
 import types
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,15 +19,14 @@ import numpy as np
 
 from lib.fields import StudyError
 from lib.protocol import digest
-from lib.store.code import FOLDER, without_docstring, written
 
+LIB = Path(__file__).resolve().parents[1]
 INSTALLED = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-PLAIN = (str, bytes, bool, int, float, complex, type(None), type(...))
 _known = {}  # name → an entry that `ready` or `unpacked` put into the registry, and the digest of what it stands for
 
 
 def code_of(name: str) -> str | None:
-    """A digest of the code of the strategy of this name; None if it is lib's own, whose code is provenance."""
+    """A digest of the source and the version of the strategy of this name; None if it is lib's own."""
     module = sys.modules.get("lib.acquisition")  # if nothing has loaded it, nobody has registered anything
     held = module.STRATEGIES.get(name) if module else None
     if held is None or held is module.BUILT_IN.get(name):
@@ -37,7 +34,24 @@ def code_of(name: str) -> str | None:
     if name in _known and _known[name][0] is held:
         return _known[name][1]
     held = _strategy(name, held)
-    return digest([_described(part, ()) for part in (held.score, held.pick)])
+    return digest([held.version, *(_source(part, name, held.version) for part in (held.score, held.pick))])
+
+
+def _source(function, name: str, version: str) -> str:
+    """A function's source, and the values of a functools.partial. Raises StudyError if it has none and no version."""
+    if function is None:
+        return ""
+    if isinstance(function, functools.partial):
+        return f"{_source(function.func, name, version)} {function.args} {function.keywords}"
+    try:
+        return inspect.getsource(function if inspect.isroutine(function) else type(function))
+    except (OSError, TypeError) as error:
+        if version:
+            return ""
+        raise StudyError(
+            f"strategy {name!r}: Python has no source of {function!r}, by which its runs are known: give a version, as "
+            f"in Strategy({name!r}, score, version='1')"
+        ) from error
 
 
 def _strategy(name: str, held):
@@ -74,11 +88,6 @@ def ready(name: str) -> Iterator[None]:
     checked = replace(own, score=score, pick=functools.partial(_picks, name, own.pick))
     with _registered({name: (checked, code)}):
         yield
-    if code_of(name) != code:
-        raise StudyError(
-            f"strategy {name!r} uses a value that changed while it picked, and what it uses is part of its runs' key: "
-            "keep such a value in a file, or in the function"
-        )
 
 
 @contextmanager
@@ -179,91 +188,4 @@ def _is_own(module: types.ModuleType) -> bool:
     if module.__name__ == "__main__":
         return True
     file = getattr(module, "__file__", None)
-    return bool(file) and not {FOLDER, *INSTALLED} & set(Path(file).resolve().parents)
-
-
-# ---- its code
-
-
-def _described(thing, seen: tuple):
-    """A thing that a strategy uses, as JSON: what changes it changes the digest, and nothing else does."""
-    if isinstance(thing, PLAIN):
-        return repr(thing)
-    if id(thing) in seen:
-        return "…"
-    seen = (*seen, id(thing))
-    if isinstance(thing, functools.partial):
-        return ["partial", *(_described(part, seen) for part in (thing.func, thing.args, thing.keywords))]
-    if isinstance(thing, dict):
-        return {"dict": [[_described(key, seen), _described(value, seen)] for key, value in thing.items()]}
-    if isinstance(thing, list | tuple):
-        return [type(thing).__name__, *(_described(one, seen) for one in thing)]
-    if isinstance(thing, set | frozenset):
-        return ["set", *sorted(repr(_described(one, seen)) for one in thing)]
-    if isinstance(thing, types.ModuleType):
-        return [thing.__name__, _source(thing) if _is_own(thing) and thing.__file__ else ""]
-    if hasattr(thing, "__array__") and hasattr(thing, "shape"):  # of numpy or torch
-        array = np.asarray(thing.detach().cpu() if hasattr(thing, "detach") else thing)
-        return ["array", str(array.dtype), list(array.shape), array.tobytes().hex()]
-    name = f"{getattr(thing, '__module__', '')}.{getattr(thing, '__qualname__', type(thing).__qualname__)}"
-    if isinstance(thing, types.MethodType):
-        return [_described(thing.__func__, seen), _described(thing.__self__, seen)]
-    if isinstance(thing, types.FunctionType):
-        return _function(thing, seen) if _own_module(thing) else name
-    if isinstance(thing, type):
-        if not _own_module(thing):
-            return name
-        return [_described(value, seen) for key, value in sorted(vars(thing).items()) if key not in _NO_CODE]
-    return [_described(type(thing), seen), _described(getattr(thing, "__dict__", {}), seen)]
-
-
-_NO_CODE = ("__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__", "__static_attributes__")
-
-
-def _function(function: types.FunctionType, seen: tuple) -> dict:
-    tree = _tree(function)
-    code = function.__code__
-    used = _names(code)
-    values = {name: function.__globals__[name] for name in sorted(used) if name in function.__globals__}
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        if name in used and cell != types.CellType():
-            values[name] = cell.cell_contents
-    return {
-        "code": written(_Bare().visit(tree)) if tree else _compiled(code),
-        "defaults": _described([function.__defaults__, function.__kwdefaults__], seen),
-        "uses": [[name, _described(value, seen)] for name, value in values.items()],
-    }
-
-
-def _tree(function: types.FunctionType) -> ast.AST | None:
-    """The function as parsed; None if its text is not to be had, or there is more than one of it."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
-        return None
-    kind = ast.Lambda if function.__name__ == "<lambda>" else ast.FunctionDef
-    found = [node for node in ast.walk(tree) if isinstance(node, kind)]
-    found = found if kind is ast.Lambda else found[:1]
-    return found[0] if len(found) == 1 else None
-
-
-def _names(code: types.CodeType) -> set[str]:
-    inside = [_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
-    return {*code.co_names, *code.co_freevars}.union(*inside)
-
-
-def _compiled(code: types.CodeType) -> list:
-    constants = [_compiled(one) if isinstance(one, types.CodeType) else repr(one) for one in code.co_consts]
-    return [code.co_code.hex(), constants, list(code.co_names)]
-
-
-def _source(module: types.ModuleType) -> str:
-    return written(_Bare().visit(ast.parse(Path(module.__file__).read_text("utf-8"))))
-
-
-class _Bare(ast.NodeTransformer):
-    """Without docstrings."""
-
-    def visit_FunctionDef(self, node):
-        node.body = without_docstring(node.body)
-        return self.generic_visit(node)
+    return bool(file) and not {LIB, *INSTALLED} & set(Path(file).resolve().parents)

@@ -1,4 +1,4 @@
-"""What computed a run: the code, the versions of packages and the machine."""
+"""What computed a run: the commit, the versions of packages and the machine."""
 
 import platform
 import subprocess
@@ -7,7 +7,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lib import gpus
-from lib.store.code import code_fingerprint, definitions
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,8 +30,6 @@ def provenance() -> dict:
     packages = ("torch", "transformers", "tokenizers", "numpy", "pandas", "pyarrow")
     return {
         "commit": commit(),
-        "code": code_fingerprint(),
-        "definitions": definitions(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages} | gpus.stack(),
         "processor": processor(),

@@ -1,17 +1,18 @@
-"""A published study: the finished runs of a profile in a dozen files, for a clone that has neither data nor weights.
+"""A published study: the finished runs of a profile in a few files, for a clone that has neither data nor weights.
 
     results/study/<profile>/
-        manifest.json              each run's key, protocol, fingerprints and provenance; each table's file and its
-                                   SHA-256; what was left out
-        rounds-<sum>.parquet       one table for each kind that `lib.store.results.load` knows, all runs in it
+        manifest.json              each run's key, protocol, fingerprints and provenance, and the part that holds it;
+                                   the files of each part and their SHA-256; what was left out
+        rounds-<sum>.parquet       one file for each kind that `lib.store.results.load` knows, all runs of a part in it
         …
 
-A table's name ends in the beginning of its checksum. A new one is written beside the old, and the manifest, which names
-the tables, is replaced last, in one step: whoever is killed before that leaves the old study whole, after it the new.
+Each publication adds a part with its runs and leaves the files of earlier parts as they are. A file's name ends in the
+beginning of its checksum. The manifest, which names the files, is replaced last, in one step: whoever is killed before
+that leaves the old study whole, after it the new.
 """
 
 import json
-from collections.abc import Iterable
+import warnings
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -29,7 +30,7 @@ from lib.store.provenance import ROOT
 
 STUDIES = ROOT / "results" / "study"
 OWN_DATA = "data"  # in a store, beside the runs: the rows of the files that --data was given
-FORMAT = 1  # of manifest and tables: another one is not read
+FORMAT = 2  # of manifest and tables: another one is not read
 MANIFEST = "manifest.json"
 WHOLE = ("rounds", "layers", "timings")  # small tables, read whole; of the others a run is a row group
 SHOWN = 12  # digits of a checksum in a name
@@ -56,12 +57,15 @@ class Study:
 
     @cached_property
     def runs(self) -> dict[str, dict]:
-        """Name → key, identity, fields and provenance; none if the study is of another format."""
+        """Name → key, identity, fields, provenance, part and label; none if the study is of another format.
+
+        label: what the run is called in the files of its part, where it may bear the name of an earlier version.
+        """
         if self.manifest.get("format") != FORMAT:
             return {}
         shared = self.manifest["provenance"]
         return {
-            name: {**entry, "provenance": {**shared[entry["provenance"]], **entry["own"]}}
+            name: {"label": name, **entry, "provenance": shared[entry["provenance"]]}
             for name, entry in self.manifest["runs"].items()
         }
 
@@ -71,9 +75,9 @@ class Study:
             "git, or delete it, and its runs are computed again"
         )
 
-    def file(self, table: str) -> Path:
-        """Where a table is, once its checksum is seen to be right. Raises DamagedStudy."""
-        said = self.manifest["tables"][table]
+    def file(self, part: int, table: str) -> Path:
+        """Where a table of a part is, once its checksum is seen to be right. Raises DamagedStudy."""
+        said = self.manifest["parts"][part][table]
         path = self.folder / said["file"]
         try:
             found = _sha256(path, path.stat().st_mtime_ns, path.stat().st_size)
@@ -83,54 +87,60 @@ class Study:
             raise self.damaged(said["file"], f"altered: its checksum is not the one in {MANIFEST}")
         return path
 
+    @property
+    def files(self) -> list[tuple[int, str, str]]:
+        """Part, table and name of each file."""
+        parts = enumerate(self.manifest["parts"])
+        return [(number, table, said["file"]) for number, part in parts for table, said in part.items()]
+
     def check(self) -> None:
         """Raises DamagedStudy if a table is gone or altered."""
-        for table in self.manifest["tables"]:
-            self.file(table)
+        for part, table, _ in self.files:
+            self.file(part, table)
 
-    def packed(self, table: str, names: Iterable[str]) -> pa.Table:
-        """The rows of these runs as they are stored. Raises DamagedStudy."""
-        if table not in self.manifest["tables"]:
+    def packed(self, table: str, name: str) -> pa.Table:
+        """The rows of a run as they are stored. Raises DamagedStudy."""
+        run = self.runs[name]
+        if table not in self.manifest["parts"][run["part"]]:
             return pa.table({"run": pa.array([], pa.string())})
-        return pq.read_table(self.file(table), filters=[("run", "in", sorted(names))], memory_map=True)
+        return pq.read_table(self.file(run["part"], table), filters=[("run", "in", [run["label"]])], memory_map=True)
 
     def table(self, table: str, name: str) -> pd.DataFrame:
         """A run's table as the live store has it, with the column `round`; empty if it has none."""
         if table in WHOLE:
-            return self._whole(table).get(name, pd.DataFrame()).copy(deep=False)
-        return unpack(self.packed(table, [name])).drop(columns="run")
+            run = self.runs[name]
+            return self._whole(table, run["part"]).get(run["label"], pd.DataFrame()).copy(deep=False)
+        return unpack(self.packed(table, name)).drop(columns="run")
 
     @cached_property
-    def _read(self) -> dict[str, dict[str, pd.DataFrame]]:
+    def _read(self) -> dict[tuple[str, int], dict[str, pd.DataFrame]]:
         return {}
 
-    def _whole(self, table: str) -> dict[str, pd.DataFrame]:
-        """Name → rows, read once."""
-        if table not in self._read:
-            rows = unpack(self.packed(table, self.runs))
-            groups = rows.drop(columns="run").groupby(rows["run"].to_numpy(), sort=False)
-            self._read[table] = {run: some.reset_index(drop=True) for run, some in groups}
-        return self._read[table]
-
-    def attest(self, name: str, provenance: dict) -> None:
-        """Put down what the provenance of a run is from now on."""
-        with locked(self.folder):
-            manifest = Study(self.folder).manifest  # as it is now
-            entry = manifest["runs"][name]
-            shared = manifest["provenance"][entry["provenance"]]
-            entry["own"] = {key: value for key, value in provenance.items() if shared.get(key) != value}
-            _write_manifest(self.folder, manifest)
+    def _whole(self, table: str, part: int) -> dict[str, pd.DataFrame]:
+        """Label → rows, read once."""
+        if (table, part) not in self._read:
+            found = {}
+            if table in self.manifest["parts"][part]:
+                rows = unpack(pq.read_table(self.file(part, table), memory_map=True))
+                groups = rows.drop(columns="run").groupby(rows["run"].to_numpy(), sort=False)
+                found = {run: some.reset_index(drop=True) for run, some in groups}
+            self._read[table, part] = found
+        return self._read[table, part]
 
 
 # ---- finding
 
 
 def studies() -> list[Study]:
-    """All published studies of this checkout."""
+    """All published studies of this checkout whose manifest can be read; a warning names each other one."""
     found = []
     for path in sorted(STUDIES.glob(f"*/{MANIFEST}")):
         stat = path.stat()
-        found.append(_study(path.parent, (stat.st_mtime_ns, stat.st_size, stat.st_ino)))
+        study = _study(path.parent, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        try:
+            found += [study] if study.manifest else []
+        except DamagedStudy as error:
+            warnings.warn(str(error), stacklevel=2)
     return found
 
 
@@ -140,7 +150,7 @@ def _study(folder: Path, stamp: tuple) -> Study:
 
 
 def find(name: str) -> Study | None:
-    """The published study that has a run of this name. Raises DamagedStudy if a manifest cannot be read."""
+    """The published study that has a run of this name."""
     return next((study for study in studies() if name in study.runs), None)
 
 
@@ -219,39 +229,43 @@ def locked(folder: Path) -> FileLock:
 
 
 def write(folder: Path, runs: dict[str, dict], tables: dict[str, list[pa.Table]], left_out: list[str]) -> Study:
-    """Replace the study in a folder, in one step: what was there is whole until the new one is.
+    """Add a part with these runs to the study in a folder, in one step.
 
     runs: name → key, identity, fields, provenance. tables: kind → rows of each run that has some, `run` among the
     columns. left_out: a sentence for each thing that the live store has and this has not.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    files = {}
-    for table, pieces in tables.items():
-        if pieces:
-            scratch = folder / f"{table}.tmp"
-            _write_table(scratch, pieces, grouped=table not in WHOLE)
-            sha256 = file_sha256(scratch)
-            files[table] = {"file": f"{table}-{sha256[:SHOWN]}.parquet", "sha256": sha256}
-            files[table] |= {"rows": sum(map(len, pieces)), "bytes": scratch.stat().st_size}
-            scratch.rename(folder / files[table]["file"])
+    before = Study(folder).manifest if (folder / MANIFEST).exists() else {"parts": [], "provenance": {}, "runs": {}}
+    files = {table: _write_part(folder, table, pieces) for table, pieces in tables.items() if pieces}
     flush(folder)
-    shared, entries = {}, {}
+    shared, entries = dict(before["provenance"]), dict(before["runs"])
     for name, run in sorted(runs.items()):
-        common = {key: value for key, value in run["provenance"].items() if key not in OWN}
-        own = {key: value for key, value in run["provenance"].items() if key in OWN}
-        label = digest(common)[:SHOWN]
-        shared[label] = common
+        label = digest(run["provenance"])[:SHOWN]
+        shared[label] = run["provenance"]
         entries[name] = {"key": run["key"], "identity": run["identity"], "fields": run["fields"]}
-        entries[name] |= {"provenance": label, "own": own}
-    manifest = {"format": FORMAT, "left_out": left_out, "tables": files, "provenance": shared, "runs": entries}
-    _write_manifest(folder, manifest)
-    for path in folder.iterdir():
-        if path.name not in {MANIFEST, *(said["file"] for said in files.values())}:
-            path.unlink()
-    return Study(folder)
+        entries[name] |= {"provenance": label, "part": len(before["parts"])}
+    parts = [*before["parts"], files]
+    _write_manifest(
+        folder, {"format": FORMAT, "left_out": left_out, "parts": parts, "provenance": shared, "runs": entries}
+    )
+    study = Study(folder)
+    known = {file for *_, file in study.files}
+    for table in tables:  # of a publication that was killed
+        for path in (*folder.glob(f"{table}-{'?' * SHOWN}.parquet"), *folder.glob(f"{table}.tmp")):
+            if path.name not in known:
+                path.unlink()
+    return study
 
 
-OWN = ("attested",)  # what differs between runs that were computed together
+def _write_part(folder: Path, table: str, pieces: list[pa.Table]) -> dict:
+    """Write a table of a part. → its file, SHA-256, rows and bytes"""
+    scratch = folder / f"{table}.tmp"
+    _write_table(scratch, pieces, grouped=table not in WHOLE)
+    sha256 = file_sha256(scratch)
+    file = {"file": f"{table}-{sha256[:SHOWN]}.parquet", "sha256": sha256}
+    file |= {"rows": sum(map(len, pieces)), "bytes": scratch.stat().st_size}
+    scratch.rename(folder / file["file"])
+    return file
 
 
 def _write_manifest(folder: Path, manifest: dict) -> None:

@@ -4,8 +4,8 @@ The live store has one folder a run, one folder a finished round, small parquet 
 
     results/<task>-<strategy>-F<frozen>-seed<seed>-<key>/
         protocol.json           what the run is, and the fingerprints that its key is made of
-        provenance.json         how it was computed: precision, threads, code, versions, processor; where its rows and
-                                weights lay; the code that computed a round of it again and agreed
+        provenance.json         how it was computed: precision, threads, commit, versions, processor; where its rows
+                                and weights lay
         round-00/ … round-09/   round.json, layers.parquet, validation.parquet, timings.json and, if the pool is
                                 scored, pool.parquet and samples.parquet
         DONE                    checksums of all of it, written last
@@ -21,7 +21,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -36,15 +35,14 @@ from filelock import FileLock
 from lib.data import sources
 from lib.data.tasks import rows_fingerprint
 from lib.fields import StudyError
-from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol, digest
-from lib.store import code, own_strategies, published
+from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, METHOD_VERSION, Protocol, digest
+from lib.store import own_strategies, published
 from lib.store.files import flush, read_json, write_json
 from lib.store.provenance import ROOT, commit, processor, provenance
 
 __all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "processor", "provenance"]
 
 STORE = ROOT / "results"
-SCHEMA = 4  # of the store: a run written under another schema is another run
 
 TABLES = {  # kind → columns that every run's has
     "rounds": (
@@ -88,11 +86,11 @@ class Run:
         """What the key is made of."""
         p, own = self.protocol, own_strategies.code_of(self.protocol.strategy) if self.protocol.rounds else None
         return {
-            "schema": SCHEMA,
+            "method": METHOD_VERSION,
             "protocol": p.canonical(),
             "rows": self._known("rows", lambda: rows_fingerprint(p)),
             "weights": self._known("weights", lambda: sources.weights_fingerprint(p.encoder)),
-            **({"strategy_code": own} if own else {}),  # of lib's own strategies, the code is provenance
+            **({"strategy_code": own} if own else {}),  # METHOD_VERSION stands for lib's own strategies
         }
 
     def _known(self, what: str, fingerprint: Callable) -> str:
@@ -112,8 +110,7 @@ class Run:
 
     @cached_property
     def name(self) -> str:
-        p = self.identity["protocol"]
-        return f"{p['task']}-{p['strategy']}-F{p['frozen']}-seed{p['seed']}-{self.key[:12]}"
+        return run_name(self.identity["protocol"], self.key)
 
     @property
     def folder(self) -> Path:
@@ -141,40 +138,17 @@ class Run:
 
     @property
     def state(self) -> str:
-        """'done', 'stale' (done by other code), 'failed', 'partial' or 'missing'."""
+        """'done', 'failed', 'partial' or 'missing'."""
         if self.failure:
             return "failed"
         if self.done:
-            return "stale" if self.other_code else "done"
+            return "done"
         return "partial" if self.rounds_done else "missing"
-
-    @property
-    def other_code(self) -> list[str]:
-        """Definitions that computed the finished run and are others today; none if today's code has verified it."""
-        origin = self.origin
-        told = [one.get("definitions") for one in (origin, origin.get("attested", {}))]
-        return min((code.differing(then) for then in told if then), key=len, default=["all of it, as far as is known"])
 
     def settled(self) -> "Run":
         """The run in the precision and with the threads in which it was begun; a new one as this machine does it."""
         begun = {name: self.origin[name] for name in COMPUTING if name in self.origin}
         return replace(self, protocol=replace(self.protocol, **begun).on_this_machine())
-
-    def discard(self) -> None:
-        """Give the run up, whole, and begin it anew: it is computed again from its first round, published or not."""
-        with self.locked(), _clear_errors(self.store), tempfile.TemporaryDirectory(dir=self.store) as scratch:
-            self.folder.rename(Path(scratch) / self.name)
-            self.folder.mkdir()
-            replace(self, protocol=self.protocol.on_this_machine()).begin()
-
-    def attest(self) -> None:
-        """Today's code gives what this finished run holds: it is no longer stale."""
-        attested = {"commit": commit(), "definitions": code.definitions()}
-        with _clear_errors(self.store):
-            if study := self.study:
-                study.attest(self.name, self.origin | {"attested": attested})
-            else:
-                write_json(self.folder / "provenance.json", self.origin | {"attested": attested})
 
     @property
     def rounds_done(self) -> int:
@@ -237,8 +211,10 @@ class Run:
         """One of TABLES, all rounds of the finished run, with the column `round`; empty if it has none of it."""
         if study := self.study:
             return study.table(kind, self.name)
-        folders = sorted({Path(file).parent.name for file in self.checksums if "/" in file})
-        rounds = [_read(kind, self, folder).assign(round=int(folder.removeprefix("round-"))) for folder in folders]
+        numbers = {
+            int(folder.removeprefix("round-")): folder for file in self.checksums if (folder := Path(file).parent.name)
+        }
+        rounds = [_read(kind, self, folder).assign(round=number) for number, folder in sorted(numbers.items())]
         rounds = [frame for frame in rounds if len(frame)]
         return pd.concat(rounds, ignore_index=True) if rounds else pd.DataFrame()
 
@@ -284,10 +260,7 @@ class Run:
             fields = asdict(self.protocol)
             locations, computing = ({name: fields.pop(name) for name in names} for names in (LOCATIONS, COMPUTING))
             write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
-            origin = {**now, **computing, "locations": locations}
-            if self.rounds_done and self.other_code:  # what other code began stays its own
-                origin |= {name: self.origin.get(name) for name in ("commit", "code", "definitions")}
-            write_json(self.folder / "provenance.json", origin)
+            write_json(self.folder / "provenance.json", {**now, **computing, "locations": locations})
 
     def fail(self, error: str, details: str, session: str) -> Path | None:
         """Keep why the run failed. Returns the file, or None if the store cannot be written."""
@@ -325,6 +298,12 @@ class Run:
         checksums = {str(f.relative_to(self.folder)): sources.file_sha256(f) for f in files if f.name not in UNSUMMED}
         with _clear_errors(self.store):
             write_json(self.folder / "DONE", checksums)
+
+
+def run_name(protocol: dict, key: str) -> str:
+    """What a run is called: its task, strategy, F, seed and draw, if there is one, and the beginning of its key."""
+    draw = f"-draw{protocol['draw']}" if protocol.get("draw") else ""
+    return f"{protocol['task']}-{protocol['strategy']}-F{protocol['frozen']}-seed{protocol['seed']}{draw}-{key[:12]}"
 
 
 def redrawing() -> bool:

@@ -13,13 +13,13 @@ from lib import active_learning
 from lib.data.tasks import Task
 from lib.fields import StudyError
 from lib.model import Classifier
-from lib.protocol import COMPUTING, Protocol, digest, profile
+from lib.protocol import COMPUTING, METHOD_VERSION, Protocol, digest, profile
 from lib.reading.baseline import Baseline
 from lib.store import published, results
 from lib.store.files import read_json, write_json
 from lib.store.packing import Scope
 from lib.store.published import DamagedStudy, Study
-from lib.store.results import SCHEMA, TABLES, UNSUMMED, DamagedRun, Run
+from lib.store.results import TABLES, UNSUMMED, DamagedRun, Run
 from lib.sweeps.costs import cost
 from lib.sweeps.ledger import older
 
@@ -76,16 +76,16 @@ def check_study(study: Study) -> list[str]:
     if said.get("format") != published.FORMAT:
         return [f"it is of format {said.get('format')!r}, this version reads {published.FORMAT}: it is left alone"]
     problems = []
-    for table, file in said["tables"].items():
+    for part, table, file in study.files:
         try:
-            study.file(table)
+            study.file(part, table)
         except DamagedStudy:
-            problems.append(f"{file['file']} is {'altered' if (study.folder / file['file']).exists() else 'gone'}")
-    known = {published.MANIFEST, *(file["file"] for file in said["tables"].values())}
+            problems.append(f"{file} is {'altered' if (study.folder / file).exists() else 'gone'}")
+    known = {published.MANIFEST, *(file for *_, file in study.files)}
     foreign = sorted(path.name for path in study.folder.iterdir() if path.name not in known)
     problems += [f"{name} is foreign: {published.MANIFEST} does not name it" for name in foreign]
-    if others := sum(run["identity"].get("schema") != SCHEMA for run in study.runs.values()):
-        problems.append(f"{others} runs are of an older version (this one reads schema {SCHEMA}): they are left alone")
+    if others := sum(run["identity"].get("method") != METHOD_VERSION for run in study.runs.values()):
+        problems.append(f"{others} runs are of another version (this one is {METHOD_VERSION}): they are left alone")
     return problems
 
 
@@ -93,10 +93,10 @@ def check_run(folder: Path) -> list[str]:
     said = read_json(folder / "protocol.json")
     if said is None:
         return ["protocol.json is torn"]
-    if said.get("schema") != SCHEMA:
+    if said.get("method") != METHOD_VERSION:
         return []  # `check` has said so
     problems = []
-    key = digest({name: said.get(name) for name in ("schema", "protocol", "rows", "weights")})
+    key = digest({name: value for name, value in said.items() if name != "fields"})
     if not folder.name.endswith(f"-{key[:12]}"):
         problems.append(f"protocol.json is altered, or the folder renamed: its key is {key[:12]}")
     for name in UNSUMMED:
@@ -151,8 +151,7 @@ def verify(store: Path, name: str = "", round_: int | None = None, hub: str = ""
     name: the run's, or its beginning; empty: the cheapest run. round_: the round, after those before it as they are
     stored; None: the second, or the only one. hub: where the rows lie now; empty: where they lay then. In the run's own
     precision and threads; of a published run, what is published of the round. Bit for bit if processor, Python and
-    packages are the same, and then today's code is written down as one that gives this run; else accuracy and
-    parameter change within ACCURACY and CHANGE.
+    packages are the same; else accuracy and parameter change within ACCURACY and CHANGE.
     """
     run = find(store, name, hub)
     run.check()
@@ -173,9 +172,6 @@ def verify(store: Path, name: str = "", round_: int | None = None, hub: str = ""
             shutil.rmtree(again.folder / f"round-{before:02}")
         again.finish()
         same, line = compare(run, again, round_)
-    if same and line.endswith(BIT_FOR_BIT) and run.state == "stale":
-        run.attest()
-        line += "; it was computed by other code, and now counts as done"
     return same, line
 
 
@@ -203,7 +199,7 @@ def _encode_as_then(run: Run, again: Run, round_: int, task: Task, theta_0: Clas
     there = [active_learning.split_rows(run.protocol, task)[0]]  # T of every round, as the loop joins it
     for before in range(round_):
         there.append(np.concatenate([there[-1], rounds.loc[before, "picked"]]).astype(np.int64))
-    evaluated = np.arange(len(task.validation))[: run.protocol.validation_rows or None]
+    evaluated = active_learning.evaluated_rows(run.protocol, task)
     baseline = Baseline(theta_0, task, evaluated)
     for goes_on_from in range(round_):
         baseline.known.clear()
@@ -242,7 +238,7 @@ def differences(run: Run, again: Run, round_: int) -> tuple[list[str], list[str]
         return files, [file for file in files if run.read_bytes(file) != _content(again.folder / file)]
     scope, parts, differing = Scope(profile(run.study.folder.name)), [], []
     for kind in sorted(set(TABLES) - {"timings"}):
-        theirs = run.study.packed(kind, [run.name])
+        theirs = run.study.packed(kind, run.name)
         theirs = theirs.filter(pc.equal(theirs["round"], round_)) if len(theirs) else theirs
         if len(theirs):
             parts.append(kind)

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from lib import gpus
-from lib.fields import SCHEDULER, StudyError, brief
-from lib.store.code import code_fingerprint, definitions
+from lib.fields import SCHEDULER, StudyError, first_of
+from lib.protocol import METHOD_VERSION
 
 GPU = "GPU"  # the Dask resource of which a worker has one, its share of a GPU, and a run takes one
 DEATHS = 9  # of workers that a run survives, on this machine; elsewhere the scheduler's allowed-failures
 LOOKS = 5  # seconds without a process after which a worker is replaced
-DEFINITIONS = "__import__('lib.store.code', fromlist=['']).definitions()"  # of the code that a worker has
 LOST = 5  # schedulers that a sweep survives
 SETTINGS = {
     "distributed.scheduler.allowed-failures": DEATHS,
@@ -108,7 +107,8 @@ def compute_on(address: str, function: Callable, runs: list) -> Iterator[tuple[o
     """`function` of every run on the workers of a scheduler: (run, result, error) as they come.
 
     An exception is not retried. A run whose worker dies is, as often as the scheduler allows; a scheduler that dies is
-    waited for, LOST times. Raises StudyError, before anything is computed, if a worker has other code.
+    waited for, LOST times. Raises StudyError, before anything is computed, if a worker cannot compute
+    runs.
     """
     from distributed import Client
 
@@ -116,7 +116,7 @@ def compute_on(address: str, function: Callable, runs: list) -> Iterator[tuple[o
     for attempt in range(LOST + 1):
         try:
             with Client(address, timeout=60 if attempt else 10, set_as_default=False) as client:
-                check_code(client)
+                check_workers(client)
                 for run, result, error in _submit(client, function, list(left.values())):
                     del left[run.name]
                     yield run, result, error
@@ -129,37 +129,48 @@ def compute_on(address: str, function: Callable, runs: list) -> Iterator[tuple[o
         yield run, None, ConnectionError(f"the Dask scheduler at {address} was lost {LOST + 1} times")
 
 
-def check_code(client) -> None:
-    """Raises StudyError, one line, if code on a worker decides numbers otherwise than this process's."""
-    names = {at: said["name"] for at, said in client.scheduler_info(n_workers=-1)["workers"].items()}
-    told = client.run(eval, DEFINITIONS, on_error="return")  # by value: a worker may have no such function
-    others = {}
-    for at, found in told.items():
-        if isinstance(found, dict):
-            differing = sorted(name for name, what in definitions().items() if found.get(name) != what)
-            if found != definitions():
-                others[at] = ", ".join(differing[:3]) + (" …" if len(differing) > 3 else "") or "more of it"
-        elif not isinstance(found, OSError | TimeoutError):  # nobody answers there any more
-            others[at] = f"an older version without a fingerprint, {brief(found)}"
-    if others:
-        listed = "; ".join(f"{names.get(at, at)} at {at} ({what})" for at, what in sorted(others.items()))
-        raise StudyError(
-            f"{len(others)} of {len(told)} Dask workers have other code than this checkout: {listed}. Nothing was "
-            "computed: bring their checkout to the same commit and start them again, or stop them"
-        )
+def check_workers(client) -> None:
+    """Raises StudyError, one line, if a worker has several threads or another version of the method.
+
+    Torch's random numbers and number of threads belong to a process: two runs in one would mix theirs.
+    """
+    infos = client.scheduler_info(n_workers=-1)["workers"]
+    versions = client.run(method_version, on_error="return")
+    refused = [unfit(infos[at]["name"], at, infos[at]["nthreads"], versions.get(at)) for at in sorted(infos)]
+    if refused := [line for line in refused if line]:
+        raise StudyError(f"{first_of(refused, 3)}. Nothing was computed")
 
 
-def other_code(expected: str) -> str:
-    """In a worker: why it refuses a run of code with this fingerprint, in one line; "" if it has the same."""
-    if code_fingerprint() == expected:
+def method_version() -> int:
+    return METHOD_VERSION
+
+
+def unfit(name: str, address: str, threads: int, version, wanted: int = METHOD_VERSION) -> str:
+    """Why a worker cannot compute runs, in one line; "" if it can."""
+    if isinstance(version, OSError | TimeoutError):  # nobody answers there any more
         return ""
+    if threads != 1:
+        return (
+            f"Dask worker {name} at {address} has {threads} threads: start it with --nthreads 1, and as many workers "
+            "as it may use cores"
+        )
+    if version != wanted:
+        return (
+            f"Dask worker {name} at {address} has another version of the method than the checkout that sends runs: "
+            "bring its checkout to the same commit and start it again, or stop it"
+        )
+    return ""
+
+
+def refused(method: int) -> str:
+    """In a worker, which may have joined later: why it cannot compute runs, in one line; "" if it can.
+
+    method: METHOD_VERSION of the checkout that sent them.
+    """
     from distributed import get_worker
 
     worker = get_worker()
-    return (
-        f"Dask worker {worker.name} at {worker.address} has other code than the checkout that sent the run: bring its "
-        "checkout to the same commit and start it again, or stop it"
-    )
+    return unfit(worker.name, worker.address, worker.state.nthreads, METHOD_VERSION, method)
 
 
 def _submit(client, function: Callable, runs: list):

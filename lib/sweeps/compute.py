@@ -14,9 +14,8 @@ from tqdm.auto import tqdm
 
 from lib import gpus
 from lib.fields import SCHEDULER, StudyError, first_of
-from lib.protocol import Protocol
+from lib.protocol import METHOD_VERSION, Protocol
 from lib.store import own_strategies, results
-from lib.store.code import code_fingerprint
 from lib.store.results import DamagedRun, Run
 from lib.sweeps import cluster
 from lib.sweeps.costs import cost, plan, say_time
@@ -124,20 +123,20 @@ def _outcomes(runs: list[Run]) -> Iterator[Outcome]:
         yield from (_compute(run, session) for run in runs)
         return
     packed = own_strategies.pack(dict.fromkeys(run.protocol.strategy for run in runs))
-    for run, outcome, error in cluster.compute_on(address, _Task(session, code_fingerprint(), packed), runs):
+    for run, outcome, error in cluster.compute_on(address, _Task(session, METHOD_VERSION, packed), runs):
         yield outcome or _failed(run, error, "", session)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What a worker does with a run, if it has the code of who sent it."""
+    """What a worker does with a run, if it has one thread and the method of who sent it."""
 
     session: str
-    code: str  # fingerprint
+    method: int  # METHOD_VERSION of who sent it
     strategies: bytes  # those that are somebody's own
 
     def __call__(self, run: Run) -> Outcome:
-        if refused := cluster.other_code(self.code):
+        if refused := cluster.refused(self.method):
             return Outcome(run.name, refused, True)
         gpus.take()
         with own_strategies.unpacked(self.strategies):

@@ -5,18 +5,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lib.fields import first_of, named, one_of
-from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, Protocol
+from lib.fields import named
+from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, METHOD_VERSION, Protocol
 from lib.store import published
 from lib.store.files import read_json
-from lib.store.results import SCHEMA, Run
+from lib.store.results import Run
 from lib.sweeps.costs import cost, plan, say_time
 
 NEAREST = 20  # stored runs that a missing one is compared with
-NAMED = 5  # of the definitions that differ
 TIMED = 30  # stored runs from which the seconds of a unit of cost are taken
 OTHER = {"rows": "rows", "weights": "weights", "strategy_code": "code of the strategy"}
-STATES = ("done", "stale", "partial", "failed", "missing")
+STATES = ("done", "partial", "failed", "missing")
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Entry:
     title: str = ""
 
     def __str__(self) -> str:
-        expected = "" if self.state in ("done", "stale") else f", {about(self.seconds, self.rough)}"
+        expected = "" if self.state == "done" else f", {about(self.seconds, self.rough)}"
         return f"{self.state:8}{self.title or self.run.name}{expected}{f': {self.reason}' if self.reason else ''}"
 
 
@@ -47,10 +46,10 @@ def ledger(protocols: list[Protocol], store) -> list[Entry]:
 
 
 def entry(run: Run, stored: "Stored") -> Entry:
-    """The state of a run: done, stale, 'partial at round k', failed or missing."""
+    """The state of a run: done, 'partial at round k', failed or missing."""
     state = run.state if run.name in stored.names else "missing"
-    if state in ("done", "stale"):
-        return Entry(run, state, differing_code(run) if state == "stale" else "", 0.0)
+    if state == "done":
+        return Entry(run, state, "", 0.0)
     rounds = 0 if run.done else run.rounds_done  # a damaged run is computed again, whole
     if state == "failed":
         reason = f"round {run.failure['round']}: {run.failure['error']}"
@@ -61,14 +60,6 @@ def entry(run: Run, stored: "Stored") -> Entry:
     seconds, rough = stored.seconds(run)
     left = None if seconds is None else seconds * (1 - rounds / (run.protocol.rounds + 1))
     return Entry(run, state, reason, left, rough)
-
-
-def differing_code(run: Run) -> str:
-    """Which functions, classes or constants computed this run in another version."""
-    origin = run.origin
-    if not origin:
-        return "its provenance.json cannot be read"
-    return f"code differs: {first_of(run.other_code, NAMED)} (computed at {str(origin.get('commit'))[:9]})"
 
 
 @dataclass(frozen=True)
@@ -164,22 +155,18 @@ def alike(protocol: dict) -> tuple:
 
 
 def older(store) -> str:
-    """A line about runs of another version of the store; empty if there are none."""
-    found = (said["schema"] for said in Stored(Path(store)).live.values() if said and "schema" in said)
-    schemas = Counter(schema for schema in found if schema != SCHEMA)
-    if not schemas:
+    """A line about runs of another version of the method; empty if there are none."""
+    other = [said for said in Stored(Path(store)).live.values() if said and said.get("method") != METHOD_VERSION]
+    if not other:
         return ""
-    return (
-        f"{schemas.total()} runs in {store} are of another version (schema {one_of(sorted(schemas, key=str))}; this "
-        f"one reads {SCHEMA}): they are left alone"
-    )
+    return f"{len(other)} runs in {store} are of another version (this one is {METHOD_VERSION}): they are left alone"
 
 
 def decisions(identity: dict) -> dict:
     """Everything that a key is made of, flat."""
     return {
         **identity["protocol"],
-        **{field: identity.get(field) for field in ("schema", "rows", "weights", "strategy_code")},
+        **{field: identity.get(field) for field in ("method", "rows", "weights", "strategy_code")},
     }
 
 
@@ -199,7 +186,7 @@ def summary(entries: list[Entry]) -> str:
 
 
 def missing(entries: list[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry.state not in ("done", "stale")]
+    return [entry for entry in entries if entry.state != "done"]
 
 
 def what_is_left(entries: list[Entry]) -> str:

@@ -143,13 +143,25 @@ def test_samples_of_the_rows_worth_showing_are_stored(strategy, finished):
     assert results.load("samples", [finished(strategy="random")[0]], store).empty
 
 
-def test_random_may_be_given_all_training_rows(finished):
-    protocol, rounds, _ = finished(strategy="random", random_pool="train", rounds=5, query=10)
-    picked = np.concatenate(rounds["picked"].tolist())
-    assert protocol.pool <= picked.max() < len(task_of(protocol).train)
-    assert len(set(picked)) == 50
-    _, bald, _ = finished(strategy="bald", random_pool="train")
-    assert np.concatenate(bald["picked"].tolist()).max() < protocol.pool
+def test_a_draw_gives_other_rows_and_a_pair_of_one_draw_shares_them(finished):
+    listed, first, second = (finished(draw=draw, validation_rows=20) for draw in (0, 1, 2))
+    _, random, _ = finished(draw=1, validation_rows=20, strategy="random")
+    seen = [rows_of(*one) for one in (listed, first, second)]
+    assert seen[0] == (set(range(10)), set(range(60)), set(range(20)))
+    for kind in range(3):
+        assert len({frozenset(one[kind]) for one in seen}) == 3
+        assert {len(one[kind]) for one in seen} == {len(seen[0][kind])}
+    assert random["accuracy"][0] == first[1]["accuracy"][0], "one S10, one θ0, one order: the same first round"
+    assert set(random["picked"][0]) <= seen[1][1] - seen[1][0]
+
+
+def rows_of(protocol, rounds, store) -> tuple[set, set, set]:
+    """S10, S10 with U, and the validation rows, from a run's tables alone."""
+    pool = results.load("pool", [protocol], store)
+    unlabelled = set(pool.loc[pool["round"] == 0, "row"])
+    start = set(active_learning.split_rows(protocol, task_of(protocol))[0].tolist())
+    validation = results.load("validation", [protocol], store)
+    return start, start | unlabelled, set(validation["row"])
 
 
 def test_needing_more_rows_than_the_task_has_is_refused(tiny_protocol, tmp_path):

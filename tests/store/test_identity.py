@@ -1,10 +1,9 @@
-"""What a run is, and what is only how it was computed: precision, threads, today's code, the version of the store."""
+"""What a run is, and what is only how it was computed: precision, threads; and the version of the method."""
 
 import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import nbformat
@@ -16,15 +15,11 @@ from nbformat.v4 import new_code_cell, new_notebook
 from lib import __main__ as runner
 from lib import active_learning
 from lib.active_learning import run
-from lib.command.options import UsageError, plan
 from lib.protocol import PROFILES, profile
 from lib.reading.wording import say_precision
-from lib.store import code, results
 from lib.store.results import Run, load
 from lib.sweeps import audit, plans, sweep
 from lib.sweeps.ledger import ledger
-
-LIB = Path(code.__file__).resolve().parents[1]
 
 
 def everything(store: Path) -> dict[str, tuple[bytes, int]]:
@@ -111,7 +106,7 @@ def test_a_store_with_both_precisions_says_which_runs_were_computed_how(tiny_pro
         assert say_precision(told[told["precision"] == "float32"]) == []
 
 
-# ---- code: stale, attested
+# ---- verify
 
 
 @pytest.fixture(scope="module")
@@ -126,151 +121,12 @@ def store(whole, tmp_path) -> Path:
     return shutil.copytree(whole, tmp_path / "results")
 
 
-class Checkout:
-    """A copy of the code that can be changed; `verify` runs in it as a user would run it."""
-
-    def __init__(self, folder: Path, monkeypatch):
-        self.folder, self.monkeypatch = folder, monkeypatch
-        shutil.copytree(LIB, folder / "lib", ignore=shutil.ignore_patterns("__pycache__"))
-
-    def replace(self, module: str, old: str, new: str) -> None:
-        path = self.folder / "lib" / f"{module}.py"
-        text = path.read_text("utf-8")
-        assert text.count(old) == 1
-        path.write_text(text.replace(old, new), "utf-8")
-
-    def state(self, run: Run) -> str:
-        now = code.reached(self.folder / "lib")
-        with self.monkeypatch.context() as patch:
-            patch.setattr(code, "definitions", lambda: now)
-            return run.state
-
-    def verify(self, run: Run, *options: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "lib", "run", ".", "verify", run.name, "--results", str(run.store), *options]
-        told = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
-        assert not told.stderr, told.stderr
-        return told.returncode, told.stdout
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch) -> Checkout:
-    return Checkout(tmp_path / "checkout", monkeypatch)
-
-
-def test_comments_keep_runs_done_a_constant_makes_them_stale_and_verify_says_that_they_differ(
-    checkout, store, tiny_protocol
-):
-    finished = Run(tiny_protocol(rounds=1), store)
-    for path in (checkout.folder / "lib").rglob("*.py"):
-        path.write_text(f"# a comment\n{path.read_text('utf-8')}# and another\n", "utf-8")
-    assert checkout.state(finished) == "done"
-    before = everything(store)
-    checkout.replace("training", "step + 1) / rising", "step + 2) / rising")
-    assert checkout.state(finished) == "stale"
-    exit_code, said = checkout.verify(finished)
-    assert exit_code == 1
-    assert said.startswith(f"{finished.name}, round-01: ")
-    assert "round-01/round.json" in said
-    assert "differ, on the same machine with the same packages" in said
-    assert said.count("\n") == 1
-    assert checkout.state(finished) == "stale", "what differs is not attested"
-    assert everything(store) == before
-    checkout.replace("training", "step + 2) / rising", "step + 1) / rising")
-    assert checkout.state(finished) == "done"
-
-
-def test_verify_attests_a_stale_run_whose_numbers_are_the_same(checkout, store, tiny_protocol):
-    finished = Run(tiny_protocol(rounds=1), store)
-    before = everything(store)
-    checkout.replace("training", "    losses = []\n", "    losses = list()\n")
-    assert checkout.state(finished) == "stale"
-    exit_code, said = checkout.verify(finished, "--round", "0")
-    assert exit_code == 0
-    assert "files are equal bit for bit; it was computed by other code, and now counts as done" in said
-    assert checkout.state(finished) == "done"
-    assert finished.state == "done", "and by the code that computed it, as before"
-    after = everything(store)
-    changed = {name for name in after if after[name] != before.get(name)}
-    assert changed == {f"{finished.name}/provenance.json"}, "what was computed is not touched"
-    assert audit.check(store) == []
-    checkout.replace("acquisition", "EXACT = 1e-13", "EXACT = 1e-12")
-    assert checkout.state(finished) == "stale", "attested for one code, not for every later one"
-
-
-def test_a_run_that_other_code_began_is_stale_when_it_is_finished(tiny_protocol, tmp_path, monkeypatch):
-    """Its first rounds are not what today's code gives."""
-    now = code.definitions()
-    with monkeypatch.context() as patch:
-        patch.setattr("lib.store.provenance.definitions", lambda: now | {"take_steps": "another"})
-        with stopped_before(1, monkeypatch):
-            run(tiny_protocol(), tmp_path)
-    run(tiny_protocol(), tmp_path)
-    (entry,) = ledger([tiny_protocol()], tmp_path)
-    assert (entry.state, entry.reason.split(" (")[0]) == ("stale", "code differs: take_steps")
-
-
-@pytest.mark.parametrize("recompute", [False, True])
-def test_recompute_computes_stale_runs_again_and_no_others(recompute, store, tiny_protocol, monkeypatch, capsys):
-    protocols = tiny_protocol(rounds=1), tiny_protocol(rounds=0, epochs=1)
-    run(protocols[1], store)
-    stale, done = (Run(protocol, store) for protocol in protocols)
-    said = origin(stale)
-    said["definitions"]["take_steps"] = "another"
-    (stale.folder / "provenance.json").write_text(json.dumps(said), "utf-8")
-    before = everything(store)
-    options = ["--workers", "1", *(["--recompute"] if recompute else [])]
-    command = plan(options, ROOT, {Path("01_one.ipynb"): {"results": ""}})
-    assert command.recompute == recompute
-    runner.compute(command, [(Path("01_one.ipynb"), list(protocols), store)])
-    assert "1 runs in the store were computed by other code: " in capsys.readouterr().out
-    after = everything(store)
-    assert stale.state == ("done" if recompute else "stale")
-    assert (after == before) is not recompute
-    assert {name for name in after if name.startswith(done.name) and after[name] != before[name]} == set()
-    assert audit.check(store) == []
-    same = {name for name in before if not name.endswith(("timings.json", "provenance.json"))}
-    assert {name: after[name][0] for name in same} == {name: before[name][0] for name in same}
-
-
-def test_stale_runs_stay_if_their_rows_are_not_there_to_compute_them_again(store, tiny_protocol, tmp_path, monkeypatch):
-    now = code.definitions()
-    monkeypatch.setattr(code, "definitions", lambda: now | {"take_steps": "another"})
-    before = everything(store)
-    elsewhere = replace(tiny_protocol(rounds=1), hub=str(tmp_path / "nowhere"))
-    fingerprint = Run(tiny_protocol(rounds=1), store).identity[
-        "rows"
-    ]  # as that of listed rows, which need not be there
-    monkeypatch.setattr("lib.store.results.rows_fingerprint", lambda protocol: fingerprint)
-    command = plan(["--workers", "1", "--recompute"], ROOT, {Path("01_one.ipynb"): {"results": ""}})
-    with pytest.raises(UsageError, match="has no folder 'glue'"):
-        runner.compute(command, [(Path("01_one.ipynb"), [elsewhere], store)])
-    assert everything(store) == before
-
-
 def test_verify_of_a_run_that_is_done_writes_nothing(store, tiny_protocol):
     finished = Run(tiny_protocol(rounds=1), store)
     before = everything(store)
     same, line = audit.verify(store, finished.name, 0)
     assert (same, line.endswith("equal bit for bit")) == (True, True)
     assert everything(store) == before
-
-
-def test_what_agrees_only_within_a_tolerance_is_not_attested(store, tiny_protocol, monkeypatch):
-    finished = Run(tiny_protocol(rounds=1), store)
-    record = finished.folder / "round-01" / "round.json"
-    said = json.loads(record.read_text("utf-8"))
-    record.write_text(json.dumps(said | {"loss": said["loss"] + 1e-9}), "utf-8")
-    finished.finish()
-    here = results.provenance()
-    monkeypatch.setattr(results, "provenance", lambda: here | {"processor": "another"})
-    now = code.definitions() | {"train": "another"}
-    monkeypatch.setattr(code, "definitions", lambda: now)
-    finished = Run(tiny_protocol(rounds=1), store)
-    same, line = audit.verify(store, finished.name, 1)
-    assert same
-    assert "computed elsewhere" in line
-    assert finished.state == "stale"
-    assert "attested" not in origin(finished)
 
 
 def test_verify_computes_in_the_precision_and_threads_of_the_run(tiny_protocol, tmp_path, monkeypatch):
@@ -317,7 +173,7 @@ def test_check_says_in_one_line_that_a_store_is_of_an_older_version_and_touches_
     before = everything(older)
     assert runner.main(["run", str(tmp_path), "check", "--results", str(older)]) == 1
     line, summary = capsys.readouterr().out.splitlines()
-    assert line.startswith(f"2 runs in {older} are of another version (schema 3; this one reads {results.SCHEMA})")
+    assert line.startswith(f"2 runs in {older} are of another version")
     assert summary == "2 runs, 1 problems"
     assert everything(older) == before
 
@@ -342,15 +198,15 @@ def test_status_says_the_same_line_and_plans_anew(older, tmp_path, capsys, monke
     command = ["run", str(tmp_path), "status", "--results", str(older)]
     assert runner.main(command, tmp_path / "notebooks", tmp_path / "executed") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"2 runs in {older} are of another version (schema 3")
+    assert lines[0].startswith(f"2 runs in {older} are of another version")
     assert sum("another version" in line for line in lines) == 1
     assert lines[1].startswith("01_one: 2 runs: 2 missing")
     assert everything(older) == before
 
 
-def test_help_says_how_to_check_to_verify_and_to_compute_stale_runs_again():
+def test_help_says_how_to_check_and_to_verify():
     told = subprocess.run([sys.executable, "-m", "lib", "help", "."], capture_output=True, text=True, cwd=ROOT).stdout
-    for word in ("run_all.sh check", "run_all.sh verify", "--round N", "--rows study|first", "--recompute"):
+    for word in ("run_all.sh check", "run_all.sh verify", "--round N", "--rows study|first"):
         assert word in told
 
 
@@ -361,7 +217,6 @@ def test_help_says_how_to_check_to_verify_and_to_compute_stale_runs_again():
         (["verify", "--round", "one"], "--round one: give a whole number"),
         (["verify", "--workers", "2"], "--workers does not belong to verify"),
         (["verify", "one", "two"], "unknown argument 'two'"),
-        (["status", "--recompute"], "--recompute belongs to a run"),
         (["--rows", "last"], "--rows last: choose from study, first"),
     ],
 )

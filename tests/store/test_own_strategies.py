@@ -1,9 +1,9 @@
 """A strategy of one's own: one entry, known by its code, checked and drawn; tests/sweeps has it on Dask workers."""
 
 import functools
+import linecache
 import math
 import re
-import types
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,9 @@ from lib.store.provenance import ROOT
 from lib.store.results import Run
 from lib.sweeps.compute import SESSION, sweep
 
-SHARE = 1.0
-
 
 def least_confidence(log_probs_SNC):
-    return SHARE * (1 - mean_log_probs(log_probs_SNC).exp().amax(-1))
+    return 1 - mean_log_probs(log_probs_SNC).exp().amax(-1)
 
 
 @pytest.fixture
@@ -37,13 +35,6 @@ def register(monkeypatch):
 
 def code() -> str:
     return own_strategies.code_of("mine")
-
-
-def made(source: str, **names):
-    """A function as a cell of a notebook defines it, whose text can be looked up, or not."""
-    namespace = {"__name__": "__main__", "torch": torch, **names}
-    exec(source, namespace)
-    return namespace["score"]
 
 
 def test_one_entry_is_enough_and_another_code_is_computed_anew(register, tiny_protocol, tmp_path):
@@ -77,7 +68,9 @@ def test_it_picks_as_the_same_scores_of_lib_do(register, tiny_protocol, tmp_path
 def test_the_k_center_of_the_docs_is_the_slow_one(frozen, register, tiny_protocol, tmp_path):
     """Of the rows, the one whose nearest neighbour in T and among the picks is furthest, Q times."""
     (example,) = re.findall(r"```python\n([^`]*k_center.*?)```", (ROOT / "docs" / "code.md").read_text("utf-8"), re.S)
-    exec(example, {"__name__": "__main__"})
+    cell = str(tmp_path / "cell.py")  # as IPython keeps a cell's text
+    linecache.cache[cell] = (len(example), None, example.splitlines(keepends=True), cell)
+    exec(compile(example, cell, "exec"), {"__name__": "__main__"})
     of_the_docs, told = STRATEGIES.pop("k_center"), str(tmp_path / "labels")
 
     def slowly(scores_N, query, rng, view):
@@ -104,7 +97,7 @@ def test_the_k_center_of_the_docs_is_the_slow_one(frozen, register, tiny_protoco
 def test_keys_of_the_strategies_of_lib_are_as_they_were(tiny_protocol, tmp_path, register, monkeypatch):
     for name in BUILT_IN:
         identity = Run(tiny_protocol(strategy=name), tmp_path).identity
-        assert set(identity) == {"schema", "protocol", "rows", "weights"}
+        assert set(identity) == {"method", "protocol", "rows", "weights"}
     register(least_confidence)
     assert len(Run(tiny_protocol(strategy="mine"), tmp_path).identity["strategy_code"]) == 64
     assert "strategy_code" not in Run(tiny_protocol(strategy="mine", rounds=0), tmp_path).identity
@@ -112,90 +105,45 @@ def test_keys_of_the_strategies_of_lib_are_as_they_were(tiny_protocol, tmp_path,
     assert "strategy_code" in Run(tiny_protocol(), tmp_path).identity, "under lib's name, but another"
 
 
-FORM = "def score(x):\n    return x.exp().amax(-1)\n"
-SAME = {
-    "a comment": "def score(x):\n    # why\n    return x.exp().amax(-1)\n",
-    "a docstring": 'def score(x):\n    "What it is."\n    return (x.exp().amax(-1))\n',
-}
-OTHER = {
-    "a number": FORM.replace("-1", "0"),
-    "a method": FORM.replace("exp", "log"),
-    "a default": FORM.replace("(x)", "(x, y=1)", 1),
-}
+def halved(log_probs_SNC, by=2):
+    return least_confidence(log_probs_SNC) / by
 
 
-@pytest.mark.parametrize("form", ["a file", "no text"])
-def test_the_digest_is_of_what_the_code_does(form, register, tmp_path):
-    import linecache
+class Power:
+    def __init__(self, power):
+        self.power = power
 
-    def digest(source):
-        function, file = made(source), str(tmp_path / f"{abs(hash(source))}.py")
-        if form == "a file":  # as a cell's text is kept
-            linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-            code = function.__code__.replace(co_filename=file)
-            function = types.FunctionType(code, function.__globals__, "score", function.__defaults__)
-        register(function)
-        return code_of_mine()
-
-    code_of_mine = code
-    usual = digest(FORM)
-    assert digest(FORM) == usual
-    if form == "a file":
-        assert [digest(source) for source in SAME.values()] == [usual] * len(SAME)
-    assert len({usual, *map(digest, OTHER.values())}) == 1 + len(OTHER)
+    def __call__(self, log_probs_SNC):
+        return least_confidence(log_probs_SNC) ** self.power
 
 
-def test_what_the_code_uses_counts(register, monkeypatch):
-    settings, table = {"power": 2}, np.arange(3)
-
-    def helper(x):
-        return x**2
-
-    def score(x):
-        return helper(x) ** settings["power"] + table.sum()
-
-    register(score)
-    usual = code()
-    settings["power"] = 3
-    assert code() != usual
-    settings["power"] = 2
-    table[0] = 5
-    assert code() != usual
-    table[0] = 0
-    assert code() == usual
-    helper = lambda x: x**3  # noqa: E731, F811
-    assert code() != usual, "a function of the person's own that it calls"
-    register(least_confidence)
-    usual = code()
-    monkeypatch.setattr("test_own_strategies.SHARE", 2.0)
-    assert code() != usual, "a global"
-    parts = [functools.partial(score, y) for y in (1, 1, 2)]
-    digests = []
-    for part in parts:
-        register(part)
-        digests.append(code())
-    assert digests[0] == digests[1] != digests[2]
-
-    class Power:
-        def __init__(self, power):
-            self.power = power
-
-        def __call__(self, x):
-            return x**self.power
-
-    digests = []
-    for power in (1, 1, 2):
-        register(Power(power))
-        digests.append(code())
-    assert digests[0] == digests[1] != digests[2]
+def test_the_source_and_the_version_are_its_code(register):
+    codes = []
+    for held in (
+        least_confidence,
+        halved,
+        functools.partial(halved, by=3),
+        functools.partial(halved, by=4),
+        Power(2),
+        Strategy("mine", least_confidence, version="2"),
+        Strategy("mine", least_confidence, lambda scores_N, query, *_: np.arange(query)),
+    ):
+        register(held)
+        codes.append(code())
+        assert code() == codes[-1]
+    assert len(set(codes)) == len(codes)
+    register(Strategy("under another title", least_confidence))
+    assert code() == codes[0]
 
 
-COUNTED = []
-
-
-def counting(log_probs_SNC):
-    COUNTED.append(log_probs_SNC.shape)
-    return least_confidence(log_probs_SNC)
+def test_a_function_without_source_needs_a_version(register):
+    namespace = {}
+    exec("def score(x):\n    return x.exp().amax(-1)\n", namespace)
+    register(namespace["score"])
+    with refused("'mine'", "give a version"):
+        code()
+    register(Strategy("mine", namespace["score"], version="1"))
+    assert len(code()) == 64
 
 
 MISTAKES = {
@@ -205,7 +153,6 @@ MISTAKES = {
     "too few picks": (Strategy("few", least_confidence, lambda s, q, *_: np.arange(q - 1)), "give 5 different rows"),
     "a row twice": (Strategy("twice", least_confidence, lambda s, q, *_: np.zeros(q, int)), "give 5 different rows"),
     "picks without scores": (Strategy("blind", None, lambda s, q, *_: np.arange(q)), "picks but has no score"),
-    "its code changes": (counting, "uses a value that changed while it picked"),
     "no function": (3, "is 3: give a function log_probs_SNC → scores_N, or Strategy"),
 }
 

@@ -12,6 +12,7 @@ from helpers import ROOT, refused, stored
 from lib import active_learning
 from lib.__main__ import main
 from lib.active_learning import run
+from lib.protocol import METHOD_VERSION
 from lib.reading import baseline
 from lib.store import results
 from lib.store.results import Run, load
@@ -107,12 +108,12 @@ def test_foreign_things_are_reported_and_left_alone(bald, copy):
     (copy / "data" / "mine").mkdir(parents=True)  # of --data: neither a run nor foreign
     (copy / "data" / "mine" / "profile.json").touch()
     (bald.folder / "round-00" / "extra.parquet").touch()
-    said = json.loads((bald.folder / "protocol.json").read_text()) | {"schema": 0}
+    said = json.loads((bald.folder / "protocol.json").read_text()) | {"method": 0}
     older = shutil.copytree(bald.folder, copy / "sst2-bald-F0-seed0-000000000000")
     (older / "protocol.json").write_text(json.dumps(said))
     before = stored(copy)
     assert audit.check(copy) == [
-        f"1 runs in {copy} are of another version (schema 0; this one reads {results.SCHEMA}): they are left alone",
+        f"1 runs in {copy} are of another version (this one is {METHOD_VERSION}): they are left alone",
         "downloads: foreign or torn: it has no protocol.json",
         "notes.txt: foreign: a store holds one folder a run",
         f"{bald.name}: round-00/extra.parquet is foreign: DONE does not name it",

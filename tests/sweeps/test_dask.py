@@ -51,14 +51,16 @@ def test_a_strategy_of_ones_own_goes_to_workers(compute, tiny_protocol, tmp_path
     assert there["run"].tolist() == here["run"].tolist()
 
 
-def test_workers_with_other_code_are_refused(compute, tiny_protocol, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster, "definitions", lambda: {"train": "another"})
-    with refused("2 of 2 Dask workers have other code", "0 at tcp://", "(train)", "Nothing was computed"):
+def older_version() -> int:
+    return 0
+
+
+def test_workers_of_another_version_are_refused(compute, tiny_protocol, tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "method_version", older_version)
+    with refused("0 at tcp://", "another version of the method", "Nothing was computed"):
         compute([tiny_protocol()], tmp_path)
-    monkeypatch.setattr(cluster, "check_code", lambda client: None)  # one that came later
-    monkeypatch.setattr("lib.sweeps.compute.code_fingerprint", lambda: "another")
-    with pytest.raises(
-        StudyError, match=r"Dask worker [01] at tcp://.* has other code.*bring its checkout to the same commit"
-    ):
+    monkeypatch.setattr(cluster, "check_workers", lambda client: None)  # one that came later
+    monkeypatch.setattr("lib.sweeps.compute.METHOD_VERSION", 0)
+    with pytest.raises(StudyError, match=r"Dask worker [01] at tcp://.* another version.*bring its checkout to"):
         compute([tiny_protocol()], tmp_path)
     assert not list(tmp_path.glob("*/round-*"))

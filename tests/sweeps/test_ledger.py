@@ -15,7 +15,7 @@ from lib import __main__ as runner
 from lib.active_learning import run
 from lib.command.options import read_notebooks
 from lib.protocol import profile as get_profile
-from lib.store import code, results
+from lib.store import results
 from lib.store.results import Run
 from lib.sweeps import plans
 from lib.sweeps.cluster import divide
@@ -51,11 +51,11 @@ def test_a_missing_run_says_in_what_it_differs_from_the_nearest_and_what_it_will
     assert entry.seconds == pytest.approx(seconds / cost(tiny_protocol()) * cost(protocol))
 
 
-def test_other_rows_other_weights_and_another_schema_are_reasons(tiny_protocol, whole, tmp_path, monkeypatch):
-    protocol, now = tiny_protocol(), results.SCHEMA
+def test_other_weights_and_another_version_are_reasons(tiny_protocol, whole, tmp_path, monkeypatch):
+    protocol, now = tiny_protocol(), results.METHOD_VERSION
     monkeypatch.setattr("lib.store.results.sources.weights_fingerprint", lambda encoder: "others")
-    monkeypatch.setattr(results, "SCHEMA", "next")
-    assert only(protocol, whole).reason.endswith(f": schema {now} → next, other weights")
+    monkeypatch.setattr(results, "METHOD_VERSION", "next")
+    assert only(protocol, whole).reason.endswith(f": method {now} → next, other weights")
 
 
 def test_an_estimate_from_other_tasks_is_called_rough(tiny_protocol, whole):
@@ -93,14 +93,6 @@ def test_a_partial_run_says_its_round_and_what_is_left(tiny_protocol, whole, tmp
     assert entry.seconds > 0
 
 
-def test_a_stale_run_names_what_changed(tiny_protocol, whole, monkeypatch):
-    now = code.definitions()
-    monkeypatch.setattr(code, "definitions", lambda: now | {"build_classifier": "x", "train": "y"})
-    entry = only(tiny_protocol(), whole)
-    assert (entry.state, entry.seconds) == ("stale", 0)
-    assert entry.reason.startswith("code differs: build_classifier, train (computed at ")
-
-
 def test_a_failed_run_says_its_cause_and_is_tried_again(tiny_protocol, tmp_path):
     ours = Run(tiny_protocol(), tmp_path)
     ours.fail("ValueError: boom", "Traceback\nValueError: boom", "")
@@ -115,7 +107,7 @@ def test_unreadable_files_of_the_store_do_not_stop_the_ledger(tiny_protocol, who
     for file in (*store.rglob("*.json"), *store.rglob("DONE")):
         file.write_bytes(b"\xff{")
     (store / "notes.txt").touch()
-    assert only(tiny_protocol(), store).state == "stale"
+    assert only(tiny_protocol(), store).state == "done"
     assert only(tiny_protocol(query=6), store).state == "missing"
 
 

@@ -1,7 +1,6 @@
 """Published runs are checked and verified as live ones are, by what of them is published."""
 
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from helpers import refused, stored
 from lib.active_learning import run
 from lib.command import publish
 from lib.protocol import PROFILES, Profile, profile
-from lib.store import code, published, results
+from lib.store import published, results
 from lib.store.packing import Scope
 from lib.store.published import MANIFEST, Study
 from lib.store.results import Run
@@ -47,7 +46,8 @@ def whole(study, runs, tmp_path_factory) -> Path:
     manifest = Study(folder / "tiny").manifest
     for name, entry in manifest["runs"].items():  # folders of this machine are not published; here they must be found
         (protocol,) = (one.protocol for one in runs.values() if one.name == name)
-        entry["own"]["locations"] = {place: getattr(protocol, place) for place in ("encoder", "hub", "rows")}
+        shared = manifest["provenance"][entry["provenance"]]
+        shared["locations"] = {place: getattr(protocol, place) for place in ("encoder", "hub", "rows")}
     published._write_manifest(folder / "tiny", manifest)
     return folder
 
@@ -68,12 +68,6 @@ def empty(tmp_path) -> Path:
     return folder
 
 
-def rewrite(studies: Path, name: str, **own) -> None:
-    manifest = Study(studies / "tiny").manifest
-    manifest["runs"][name]["own"] |= own
-    published._write_manifest(studies / "tiny", manifest)
-
-
 # ---- check
 
 
@@ -83,9 +77,7 @@ def test_a_sound_study_has_no_problem(studies, runs):
 
 
 def test_what_is_altered_gone_or_foreign_is_a_line_each(studies):
-    before = {
-        file["file"].partition("-")[0]: file["file"] for file in Study(studies / "tiny").manifest["tables"].values()
-    }
+    before = {table: file for _, table, file in Study(studies / "tiny").files}
     rounds, layers = (studies / "tiny" / before[kind] for kind in ("rounds", "layers"))
     rounds.write_bytes(rounds.read_bytes()[:-1] + b"?")
     layers.unlink()
@@ -105,7 +97,7 @@ def test_an_altered_manifest_and_one_of_another_version_are_one_line(studies):
     path.write_text(path.read_text().replace('"bald"', '"BALD"', 1))
     assert audit.check_studies() == [f"study tiny: {MANIFEST} is torn or altered"]
     published._write_manifest(studies / "tiny", manifest | {"format": 0})
-    assert audit.check_studies() == ["study tiny: it is of format 0, this version reads 1: it is left alone"]
+    assert audit.check_studies() == ["study tiny: it is of format 0, this version reads 2: it is left alone"]
 
 
 def test_the_store_of_a_checkout_holds_its_studies(studies, runs, monkeypatch, tmp_path):
@@ -166,35 +158,3 @@ def test_on_another_machine_a_tolerance_is_stated(runs, studies, empty, monkeypa
     assert same
     assert "computed elsewhere (other processor): accuracy differs by 0.0000" in line
     assert "5 of 5 picks are shared" in line
-
-
-def test_a_stale_published_run_that_agrees_counts_as_done_by_todays_code(runs, studies, empty):
-    ours = runs["bald 0"].name
-    rewrite(studies, ours, definitions=code.definitions() | {"train": "another"})
-    stale = Run(runs["bald 0"].protocol, empty)
-    assert (stale.state, stale.other_code) == ("stale", ["train"])
-    before = {name: run["provenance"] for name, run in Study(studies / "tiny").runs.items()}
-    same, line = audit.verify(empty, ours)
-    assert (same, line.endswith("and now counts as done")) == (True, True)
-    assert Run(runs["bald 0"].protocol, empty).state == "done"
-    after = {name: run["provenance"] for name, run in Study(studies / "tiny").runs.items()}
-    assert after.pop(ours) | {"attested": None} == before.pop(ours) | {"attested": None}
-    assert after == before
-    assert audit.check_studies() == []
-
-
-def test_what_is_attested_stays_so_when_more_is_published(runs, studies, study, empty, tmp_path):
-    ours = runs["bald 0"].name
-    rewrite(studies, ours, definitions=code.definitions() | {"train": "another"})
-    audit.verify(empty, ours)
-    publish.publish_runs(studies / "tiny", Scope(study), [runs["random 0"]])
-    assert Run(runs["bald 0"].protocol, empty).state == "done"
-
-
-def test_a_stale_published_run_that_differs_stays_stale(runs, studies, empty, monkeypatch):
-    rewrite(studies, runs["bald 0"].name, definitions=code.definitions() | {"train": "another"})
-    before = json.loads((studies / "tiny" / MANIFEST).read_text())
-    monkeypatch.setattr(audit, "same_rows", lambda ours, theirs: False)
-    same, line = audit.verify(empty, runs["bald 0"].name)
-    assert (same, "differ, on the same machine" in line) == (False, True)
-    assert json.loads((studies / "tiny" / MANIFEST).read_text()) == before
