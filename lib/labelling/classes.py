@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.files import is_missing
 from lib.data.tasks import UNLABELLED
+from lib.data.values import is_missing
 from lib.fields import StudyError, first_of, names, one_of
 
 MANY, SHARE = 20, 0.8  # more classes than this, one for so much of the rows: the column holds something else

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from helpers import refused
 
-from lib.data.files import as_text
+from lib.data.values import as_text
 from lib.labelling.own_rows import read_rows
 
 TABLE = [
