@@ -45,10 +45,15 @@ def wide(content: bytes) -> str:
         if content.startswith(bom):
             return encoding
     sample = content[: 2**16]
-    even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if max(even, odd) < 0.02 * len(sample) or min(even, odd) > 0.1 * max(even, odd):
-        return ""
-    return "utf-16-be" if even > odd else "utf-16-le"
+    for encoding, zeros, letters in (
+        ("utf-16-le", sample[1::2], sample[::2]),
+        ("utf-16-be", sample[::2], sample[1::2]),
+    ):
+        if zeros.count(0) > max(0.02 * len(sample), 10 * letters.count(0)) and "\n" in sample.decode(
+            encoding, "ignore"
+        ):
+            return encoding
+    return ""
 
 
 def is_utf_8(lenient: str, broken: int) -> bool:

@@ -114,10 +114,8 @@ def under_header(lines: list[tuple[int, list]], path: Path) -> tuple[list[dict],
         if len(cells) != len(first):
             hint = 'write texts with separators or line breaks in double quotes (")'
             raise StudyError(f"{path}, line {line}: {len(cells)} fields, but the header has {len(first)}: {hint}")
-    named = column_names([from_cell(as_text(name)) for name in first], path)
-    used = {place for places in filled[top:] for place in places}  # formatted cells and separators may follow
-    table = [[cells[place] for place in sorted(used)] for _, cells in below]
-    names = [named[place] for place in sorted(used)]
+    names = column_names([from_cell(as_text(name)) for name in first], path)
+    table = [cells for _, cells in below]
     shown = [[from_cell(cell) if isinstance(cell, str) else cell for cell in cells] for cells in table]
     hidden = sum(before != after for before, after in zip(table, shown, strict=True))
     above = [repr(as_text(lines[n][1][place])) for n in range(top) for place in filled[n]]
@@ -130,8 +128,8 @@ def count_titles(lines: list[tuple[int, list]], filled: list[list[int]]) -> int:
     """How many lines above the header have one cell only, the first of the sheet, as a title or a date of export."""
     left = min((places[0] for places in filled if places), default=0)
     titles = [*takewhile(lambda n: filled[n] in ([], [left]) and len(lines[n][1]) > 1, range(len(lines)))]
-    below = list(map(len, filled[len(titles) :]))
-    return len(titles) if below and (len(titles) == 1 or median(below) > 1) else 0
+    below = [len(places) for places in filled[len(titles) :]]
+    return len(titles) if len(titles) == 1 or (len(below) > len(titles) and median(below) > 1) else 0
 
 
 def column_names(header, path: Path) -> list[str]:
@@ -141,7 +139,7 @@ def column_names(header, path: Path) -> list[str]:
     """
     found = [name.strip() or f"column {place}" for place, name in enumerate(header, 1)]
     if twice := [repr(name) for name, times in Counter(found).items() if times > 1]:
-        raise StudyError(f"{path}: several columns have the same name, {first_of(twice)}: rename all but one")
+        raise StudyError(f"{path}: two columns have the same name, {first_of(twice)}: rename one of them")
     return found
 
 
@@ -190,7 +188,7 @@ def records(text: str, path: Path, separator: str) -> tuple[list[tuple[int, list
     begun = found[-1][0] + 1 if found else 1
     if "unexpected end" not in said:
         raise StudyError(f"{path}, line {lines.line_num}: {said}: mend the line, or give a .jsonl file")
-    if not begun == lines.line_num > 1:
+    if begun != lines.line_num or len(found) < 2:
         raise StudyError(f"{path}, line {begun}: a quote opens and does not end: write one at the end of the text")
     return found, [f"left out, line {begun}: the file ends in the middle of it"]
 
@@ -276,9 +274,9 @@ def read_xlsx(content: bytes, path: Path) -> tuple[list[dict], list[str]]:
         notes += [f"formulas without a result, read as they are: {places}; Excel saves results"] if lacking else []
         merged = [str(cells) for cells in whole.merged_cells.ranges]
         notes += [f"merged cells, of which the first alone has the value: {first_of(merged, 3)}"] if merged else []
-    longest = max(map(len, values), default=0)
+    used = sorted({place for cells in values for place, cell in enumerate(cells) if cell is not None})
     table = [
-        (number, [*cells, *[None] * (longest - len(cells))])
+        (number, [cells[place] if place < len(cells) else None for place in used])  # formatted cells may lie around it
         for number, cells in enumerate(values, 1)
         if set(cells) - {None}
     ]
