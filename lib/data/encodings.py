@@ -45,13 +45,10 @@ def wide(content: bytes) -> str:
         if content.startswith(bom):
             return encoding
     sample = content[: 2**16]
-    for encoding, zeros, letters in (
-        ("utf-16-le", sample[1::2], sample[::2]),
-        ("utf-16-be", sample[::2], sample[1::2]),
-    ):
-        if zeros.count(0) > max(0.02 * len(sample), 10 * letters.count(0)) and "\n" in sample.decode(
-            encoding, "ignore"
-        ):
+    for encoding, first in (("utf-16-be", 0), ("utf-16-le", 1)):
+        zeros, others = sample[first::2].count(0), sample[1 - first :: 2].count(0)
+        enough = zeros > max(0.02 * len(sample), 10 * others)  # a zero in a text of UTF-8 stands alone
+        if enough and "\n" in sample.decode(encoding, "ignore"):
             return encoding
     return ""
 
