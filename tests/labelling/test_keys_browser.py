@@ -65,14 +65,21 @@ def frame(chromium, tmp_path, tiny_encoder):
         page.close()
 
 
-def press(page, session, key: str) -> list:
-    """The labels that the journal holds more, once the page has the answer; None of a row that was skipped."""
-    before = len(session.said.answers)
+def given(session) -> list:
+    """The answers in the journal, in order; None of a row that was skipped."""
+    written = map(json.loads, session.journal.path.read_text("utf-8").splitlines())
+    return [line["label"] for line in written if "label" in line]
+
+
+def press(page, session, key: str, answers: int = 1) -> list:
+    """The answers that the journal holds more, once it has so many, or a tenth of a second has passed."""
+    before = len(given(session))
     page.keyboard.press(key)
-    page.wait_for_timeout(100)
-    page.wait_for_function("() => !document.querySelector('.labeller-error').textContent")
-    written = [json.loads(line) for line in session.journal.path.read_text("utf-8").splitlines()]
-    return [line["label"] for line in written if "label" in line][before:]
+    for _ in range(200):
+        page.wait_for_timeout(100)
+        if len(given(session)) >= before + answers:
+            break
+    return given(session)[before:]
 
 
 def buttons(page) -> dict[str, str]:
@@ -105,12 +112,10 @@ def test_each_key_gives_the_class_that_it_names_and_no_other_key_gives_any(what,
     labels, keys = NUMBERS[what]
     page, session = frame(labels)
     assert buttons(page) == {name: key for key, name in keys.items()}
-    for key in "0123456789abcdefghijklmnopqrtvwxyz-":
-        if key == "b" and "b" not in keys:
-            continue  # a command
+    for key in {*keys, *"0123456789v-"}:
         page.wait_for_timeout(700 if "-" in keys and key.isdigit() else 0)
-        assert press(page, session, key) == ([keys[key]] if key in keys else []), key
-    assert len(set(keys)) == len(keys)
+        expected = [keys[key]] if key in keys else []
+        assert press(page, session, key, len(expected)) == expected, key
 
 
 def test_a_negative_number_that_is_typed_is_one_answer(frame):
@@ -130,10 +135,9 @@ def test_commands_have_other_keys_where_classes_are_called_like_theirs(frame):
     shown = page.locator(".labeller-command").all_inner_texts()
     keys = {name.split()[-1]: name.split()[0] for name in shown if len(name.split()) == 2}
     assert press(page, session, keys["skip"]) == [None]
-    page.keyboard.press(keys["undo"])
-    page.wait_for_timeout(100)
-    page.keyboard.press(keys["undo"])
-    page.wait_for_timeout(100)
+    for left in (3, 2):
+        page.keyboard.press(keys["undo"])
+        page.wait_for_function(f"() => document.querySelectorAll('.labeller-earlier option').length === {left + 1}")
     assert list(session.said.answers.values()) == ["s", "u"]
 
 
