@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 import runpy
 import subprocess
 import sys
@@ -18,12 +19,14 @@ import pandas as pd
 import pytest
 import torch
 from helpers import as_in_a_new_shell, refused, tiny_config, write_checkpoint
+from nbconvert.filters import markdown2html
 from sklearn.metrics import cohen_kappa_score
 
 from lib import __main__ as runner
 from lib import labelling
 from lib.acquisition import STRATEGIES, Strategy, bald
 from lib.command import execution, status
+from lib.data.escaping import in_markdown
 from lib.data.tasks import UNLABELLED
 from lib.labelling import agreement, changes, handover
 from lib.labelling.chooser import balanced
@@ -99,7 +102,7 @@ MISTAKES = {
     "class with a comma": (
         'text,label\na,"x, y"\n',
         {},
-        ("'x, y'", "'x' or 'y', or add it to labels in double quotes"),
+        ("row 1", "'x, y' are 2 labels", "add it to labels in double quotes"),
     ),
     "semicolon in a name": ("a;b,label\na,x\n", {}, ("no column 'text'", "choose from 'a;b', 'label'")),
     "class without a name": (GOOD, {"labels": ["x", ""]}, ("a name is empty", "give each class a name")),
@@ -1083,11 +1086,14 @@ def test_it_runs_on_request_alone_and_finds_the_callers_file(tmp_path):
     assert status.needed_runs(runner.plan(asked, tmp_path, notebooks)) == []
 
 
-def test_the_notebook_runs_without_a_person(tmp_path, tiny_encoder, monkeypatch):
+@pytest.mark.parametrize("strategy", ["bald", "random"])
+def test_the_notebook_runs_without_a_person(strategy, tmp_path, tiny_encoder, monkeypatch):
     as_in_a_new_shell(monkeypatch)
     runner.prepare_environment()
-    path = write_csv(tmp_path / "mine.csv", invented(60))
-    values = {"path": str(path), "answers": "label", "encoder": tiny_encoder, "batches": 3}
+    column = "<b>*text*</b>"
+    path = write_csv(tmp_path / "mine.csv", [{column: row["text"], "label": row["label"]} for row in invented(60)])
+    values = {"path": str(path), "text_column": column, "answers": "label", "encoder": tiny_encoder, "batches": 3}
+    values["strategy"] = strategy
     executed = tmp_path / "executed.ipynb"
     assert execution.execute(NOTEBOOK, executed, values) == ("", "")
     outputs = [output for cell in nbformat.read(executed, as_version=4).cells for output in cell.get("outputs", [])]
@@ -1098,7 +1104,21 @@ def test_the_notebook_runs_without_a_person(tmp_path, tiny_encoder, monkeypatch)
     assert any("image/png" in data for data in shown)
     (answer,) = [text for data in shown if (text := data.get("text/markdown", "")).startswith("**Answer.** ")]
     assert "Trained on 30 labels" in answer
+    tables = "".join(markdown2html(data["text/markdown"]) for data in shown if "text/markdown" in data)
+    assert "&lt;b&gt;*text*&lt;/b&gt;</th>" in tables, "a name is text, neither HTML nor Markdown"
     folder = tmp_path / "mine-answered"
     assert len((folder / "labelled.jsonl").read_text("utf-8").splitlines()) == 50
     texts = handover.score(handover.load_classifier(folder / "classifier"), ["superb film", "awful film"])
     assert set(texts["label"]) <= {"negative", "positive"}
+
+
+def test_a_class_name_in_a_sentence_is_text(tmp_path, tiny_encoder):
+    hostile = ["<img src=x onerror=alert(1)>", "[a](javascript:alert(1)) **bold** `c`"]
+    table = [{"text": f"film {n}", "label": hostile[1] if n < 9 else ""} for n in range(20)]
+    labels = ",".join(f'"{name}"' for name in hostile)
+    rows = read_rows(write_csv(tmp_path / "mine.csv", table), "text", "", labels, "label")
+    session = labelling.Labelling(rows, labelling.recipe(rows, 6, 8, tiny_encoder), tmp_path / "out")
+    said = agreement.say_stop(session, 0.99)
+    page = markdown2html(in_markdown(said))
+    assert not re.findall(r"<(?!/?p>)", page)
+    assert "[a](javascript:alert(1)) **bold**" in page

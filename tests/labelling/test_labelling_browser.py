@@ -15,7 +15,7 @@ from lib.labelling.own_rows import read_rows
 KEYS = {"negative": "1", "positive": "2"}
 
 
-MANY = {f"class {n:02}": key for n, key in enumerate("1234567890acdefghijklmnopqrtvwxyz", 1)}
+MANY = {f"class {n:02}": key for n, key in enumerate("123456789acdefghijklmnopqrtvwxyz", 1)}
 
 
 HOSTILE_FILE = [{"text": text, "label": ""} for text in HOSTILE] + invented(11)
@@ -121,11 +121,13 @@ def test_ten_labels_given_with_keys_survive_a_killed_kernel(opened, jupyterlab):
     assert opened.errors == []
 
 
-@pytest.mark.parametrize("opened", [{"labels": [*MANY, "class 34", "class 35"]}], indirect=True, ids=["35 classes"])
+@pytest.mark.parametrize(
+    "opened", [{"labels": [*MANY, "class 33", "class 34", "class 35"]}], indirect=True, ids=["35 classes"]
+)
 def test_many_classes_have_letters_and_are_found_by_typing(opened, jupyterlab):
     page, given = opened.page, {}
     page.locator(".labeller-texts").click()  # in the middle there are buttons
-    for label in ("class 01", "class 11", "class 33"):
+    for label in ("class 01", "class 11", "class 32"):
         given[text_of(page)] = label
         page.keyboard.press(MANY[label].upper())  # as with Caps Lock
         wait_for(page, f"{len(given)} labelled")
@@ -141,7 +143,7 @@ def test_many_classes_have_letters_and_are_found_by_typing(opened, jupyterlab):
     wait_for(page, "5 labelled")
     opened.screenshot("labelling-many")
     assert opened.violations(".labeller") == []
-    assert answers(jupyterlab.root, [*MANY, "class 34", "class 35"]) == given
+    assert answers(jupyterlab.root, [*MANY, "class 33", "class 34", "class 35"]) == given
     assert opened.errors == []
 
 
