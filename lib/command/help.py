@@ -49,6 +49,8 @@ options:
   --text COLUMN      with --data: the column of the text, or two with a comma between them (default: found, and said)
   --label COLUMN     with --data: the column of the label (default: found, and said)
   --validation FILE  with --data: other rows to validate on (default: every fifth row of each class)
+  --group COLUMN     with --data: rows with the same value in this column (an author, a thread) stay together, all in
+                     training or all in validation
   --results FOLDER   where finished runs are looked for and kept (default: results)
   --html             then write the executed notebooks as pages that need no network: executed/<profile>/html/
   --recompute        compute runs again that are stale: finished by code that differs in what decides numbers. Without,
