@@ -83,15 +83,15 @@ def benchmark(given: dict[str, str], verb: str) -> int:
         raise UsageError(error) from error
 
 
-def label(notebook: Path, values: dict, verb: str) -> int:
+def label(notebook: Path, values: dict, of_jupyterlab: list[str], verb: str) -> int:
     if verb == "check":
         return 0
     prepare_environment()
-    from lib.command.label import copy_beside, open_in_jupyterlab
+    from lib.command.label import open_in_jupyterlab, prepare
 
-    copied = copy_beside(notebook, values)
-    print(f"{copied}: run all cells; answers are kept beside it", flush=True)
-    open_in_jupyterlab(copied)
+    copied, about = prepare(notebook, values)
+    print(about, f"{copied}: run all cells; answers are kept beside it", sep="\n", flush=True)
+    open_in_jupyterlab(copied, of_jupyterlab)
     return 0
 
 
