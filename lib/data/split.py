@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -41,6 +42,7 @@ class _Letters(dict):
 _LETTERS = _Letters()
 
 
+@cache
 def normalised(text: str) -> str:
     """The text without case, blanks, punctuation, links and RT: near-duplicates are equal. Signs alone stay."""
     bare = LINK.sub(" ", RETWEET.sub(" ", text))

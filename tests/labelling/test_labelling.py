@@ -171,7 +171,7 @@ def test_rows_are_read_each_text_once_and_what_is_left_out_is_said(tmp_path):
     assert rows.texts == [("a, b",), ("c",), ("two\nlines",)]
     assert rows.numbers == [1, 3, 6]
     assert rows.labels_N.tolist() == [0, 1, UNLABELLED], "a later row may have the label"
-    assert rows.notes == ("left out, without text: 1 rows", "left out, since their text occurs before: 2 rows")
+    assert rows.notes == ("left out, without text: 1 row", "left out, since their text occurs before: 2 rows")
 
 
 def test_a_jsonl_file_gives_pairs_numbers_as_labels_and_no_half_characters(tmp_path):
