@@ -103,7 +103,7 @@ def copy_beside(notebook: Path, target: Path, values: dict) -> None:
     copied = read(target) if there else without_outputs(nbformat.read(notebook, 4))
     if set_parameters(copied, values) or not there:
         try:
-            write_text(target, nbformat.writes(copied))
+            write_text(target, nbformat.writes(copied).rstrip("\n") + "\n")
         except OSError as error:
             hint = "make room, or copy the file to a folder of yours"
             raise UsageError(f"{target} cannot be written ({error.strerror}): {hint}") from error
