@@ -213,6 +213,6 @@ def told(rows: OwnRows, label: str, parts: Split, sizes: dict, seeds: int) -> It
         yield f"classes with fewer than {FEW} rows, too few to learn or to judge: {first_of(rare, 8)}"
     start, query, rounds = sizes["start"], sizes["query"], sizes["rounds"]
     yield (
-        f"{len(parts.train):,} rows to train on, {len(parts.validation):,} to validate; from {start} labels, {rounds} "
-        f"batches of {query}, to {start + query * rounds}; {counted(seeds, 'seed')}"
+        f"{len(parts.train):,} rows to train on, {len(parts.validation):,} to validate; from {start} labels, "
+        f"{rounds} {'batch' if rounds == 1 else 'batches'} of {query}, to {start + query * rounds}; {counted(seeds, 'seed')}"
     )
