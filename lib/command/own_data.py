@@ -214,5 +214,6 @@ def told(rows: OwnRows, label: str, parts: Split, sizes: dict, seeds: int) -> It
     start, query, rounds = sizes["start"], sizes["query"], sizes["rounds"]
     yield (
         f"{len(parts.train):,} rows to train on, {len(parts.validation):,} to validate; from {start} labels, "
-        f"{rounds} {'batch' if rounds == 1 else 'batches'} of {query}, to {start + query * rounds}; {counted(seeds, 'seed')}"
+        f"{rounds} {'batch' if rounds == 1 else 'batches'} of {query}, to {start + query * rounds}; "
+        f"{counted(seeds, 'seed')}"
     )
