@@ -45,17 +45,12 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         if verb == "check":
             return 0
         stop_on_signals()
-        if command.data:
-            from lib.command.own_data import prepared
+        if not command.data:
+            return carry_out(command, executed)
+        from lib.command.own_data import prepared
 
-            command = prepared(command)
-        if status.asks_the_hub(command):
-            stay_offline()
-        if command.verb == "run":
-            return run(command, executed / command.name)
-        if command.verb == "publish":
-            return publish(command, executed / command.name)
-        return status.show(command)
+        with prepared(command) as ready:
+            return carry_out(ready, executed)
     except UsageError as error:
         print(f"run_all.sh: {error}".replace("\n", " "), file=sys.stderr)
         return 2
@@ -63,6 +58,16 @@ def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXE
         with suppress(OSError):  # the terminal may be closed
             print("\nrun_all.sh: stopped; the same command continues", file=sys.stderr)
         return 130
+
+
+def carry_out(command: Command, executed: Path) -> int:
+    if status.asks_the_hub(command):
+        stay_offline()
+    if command.verb == "run":
+        return run(command, executed / command.name)
+    if command.verb == "publish":
+        return publish(command, executed / command.name)
+    return status.show(command)
 
 
 def benchmark(given: dict[str, str], verb: str) -> int:
@@ -78,15 +83,15 @@ def benchmark(given: dict[str, str], verb: str) -> int:
         raise UsageError(error) from error
 
 
-def label(notebook: Path, values: dict, verb: str) -> int:
+def label(notebook: Path, values: dict, of_jupyterlab: list[str], verb: str) -> int:
     if verb == "check":
         return 0
     prepare_environment()
-    from lib.command.label import copy_beside, open_in_jupyterlab
+    from lib.command.label import open_in_jupyterlab, prepare
 
-    copied = copy_beside(notebook, values)
-    print(f"{copied}: run all cells; answers are kept beside it", flush=True)
-    open_in_jupyterlab(copied)
+    copied, about = prepare(notebook, values)
+    print(about, f"{copied}: run all cells; answers are kept beside it", sep="\n", flush=True)
+    open_in_jupyterlab(copied, of_jupyterlab)
     return 0
 
 

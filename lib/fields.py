@@ -109,6 +109,11 @@ def first_of(parts, most: int = 10) -> str:
     return ", ".join(first) + (f" and {others} more" if others > 0 else "")
 
 
+def counted(number: int, what: str) -> str:
+    """'1 row', '3,771 rows'."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
 def meant(given, options) -> str:
     """' (did you mean status?)' of the nearest of these options; empty if none is near. For error messages."""
     near = difflib.get_close_matches(str(given), list(map(str, options)), 1, 0.65)

@@ -12,7 +12,9 @@ usage: ./run_all.sh [OPTION]...           run the notebooks in order
        ./run_all.sh status [OPTION]...    say what is there of the runs they need, and what is left
        ./run_all.sh publish [OPTION]...   make the runs that they need, as far as they are finished, the committed
                                           study, with figures and executed notebooks: results/study/<profile>/
-       ./run_all.sh label FILE [-p ...]   label your own file in JupyterLab, in a copy of notebook 07 beside it
+       ./run_all.sh label FILE [-p ...] [-- ...]
+                                          label your own file in JupyterLab, in a copy of notebook 07 beside it; what
+                                          follows -- are options of JupyterLab, as in -- --no-browser --port 8889
        ./run_all.sh check [OPTION]...     read the whole store; say what is torn, foreign or altered
        ./run_all.sh verify [RUN]...       compute one round of a finished run again and compare: bit for bit on the same
                                           kind of processor, and then the run counts as done by today's code. RUN: its
@@ -49,6 +51,8 @@ options:
   --text COLUMN      with --data: the column of the text, or two with a comma between them (default: found, and said)
   --label COLUMN     with --data: the column of the label (default: found, and said)
   --validation FILE  with --data: other rows to validate on (default: every fifth row of each class)
+  --group COLUMN     with --data: rows with the same value in this column (an author, a thread) stay together, all in
+                     training or all in validation
   --results FOLDER   where finished runs are looked for and kept (default: results)
   --html             then write the executed notebooks as pages that need no network: executed/<profile>/html/
   --redraw           compute nothing; draw the runs that are there or published, and say what is missing

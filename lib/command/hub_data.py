@@ -15,6 +15,7 @@ def exported(given: str, hub: str, place: Path) -> tuple[Path, Path | None]:
     """Write the rows of a data set as jsonl, with the names of its classes. → training and validation rows, if split.
 
     given: hub:ID or hub:ID:CONFIG. hub: a folder that has the data set as ID or as the last part of it; empty: the Hub.
+    place: a folder for the files.
     Raises StudyError.
     """
     name, _, config = given.removeprefix(HUB).partition(":")
@@ -23,7 +24,6 @@ def exported(given: str, hub: str, place: Path) -> tuple[Path, Path | None]:
     others = [split for kind in VALIDATION for split in splits if split.startswith(kind) and split != train]
     validation = next((split for split in others if has_labels(splits[split])), None)
     stem = re.sub(r"[^\w-]+", "-", "-".join(filter(None, (name.rpartition("/")[2], config))))
-    place.mkdir(parents=True, exist_ok=True)
     paths = [place / f"{stem}.jsonl"]
     write(splits[train], paths[0])
     if validation:

@@ -23,6 +23,7 @@ OPTIONS = {
     "--text": "COLUMN",
     "--label": "COLUMN",
     "--validation": "FILE",
+    "--group": "COLUMN",
     "--scheduler": "ADDRESS",
     "--html": "",
     "--redraw": "",
@@ -155,7 +156,7 @@ def plan(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> Com
 def own_file(options: dict[str, str], caller: Path) -> dict[str, str] | None:
     """What --data and the options that belong to it say. Raises UsageError."""
     if "--data" not in options:
-        for option in ("--text", "--label", "--validation"):
+        for option in ("--text", "--label", "--validation", "--group"):
             if option in options:
                 raise UsageError(f"{option} belongs to --data FILE: name the file, too")
         return None
@@ -163,7 +164,7 @@ def own_file(options: dict[str, str], caller: Path) -> dict[str, str] | None:
     for option in ("--profile", "--rows", "--validation" if of_hub else "--hub"):
         if option in options:
             raise UsageError(f"{option} and --data {options['--data']} are two sources of rows: leave out one of them")
-    given = {name: options.get(f"--{name}", "") for name in ("text", "label")}
+    given = {name: options.get(f"--{name}", "") for name in ("text", "label", "group")}
     if of_hub:
         return {"path": options["--data"], "validation": "", "hub": "", **hub_folder(options, caller), **given}
     files = {

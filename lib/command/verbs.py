@@ -22,8 +22,13 @@ def plan_benchmark(arguments: list[str], caller: Path) -> dict[str, str]:
     return {"only": options.get("--only", ""), **hub_folder(options, caller)}
 
 
-def plan_label(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> tuple[Path, dict]:
-    """For `label FILE [-p NAME VALUE]...`: notebook 07 and the values of its parameters. Raises UsageError."""
+def plan_label(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> tuple[Path, dict, list[str]]:
+    """For `label FILE [-p NAME VALUE]... [-- OPTION...]`: notebook 07, its parameters' values, JupyterLab's options.
+
+    Raises UsageError.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    arguments, of_jupyterlab = arguments[:end], arguments[end + 1 :]
     if not arguments or arguments[0].startswith("-"):
         raise UsageError("label needs FILE after it: ./run_all.sh label my.csv -p labels negative,positive")
     _, pairs = taken("label", {"-p": "NAME VALUE"}, arguments[1:])
@@ -34,7 +39,7 @@ def plan_label(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) 
     check_names(pairs, {path: defaults}, notebooks)
     values = {name: convert(name, text, defaults[name]) for name, text in pairs}
     values |= {name: str((caller / values[name]).resolve()) for name in PATHS if values.get(name)}
-    return path, {**values, "path": str(file)}
+    return path, {**values, "path": str(file)}, of_jupyterlab
 
 
 def plan_audit(arguments: list[str], caller: Path) -> dict:

@@ -1,6 +1,7 @@
 """A user's own rows: texts from a csv or jsonl file, each once, and the labels that some of them already have."""
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 from lib.data.files import read_table
 from lib.data.tasks import UNLABELLED
 from lib.data.values import as_text
-from lib.fields import StudyError, first_of
-from lib.labelling.classes import check_classes, class_names, classes_in, classes_of, settle
+from lib.fields import StudyError, counted, first_of, meant
+from lib.labelling.classes import blank, check_classes, class_names, classes_in, classes_of, settle
 from lib.protocol import digest
 from lib.store.provenance import ROOT
 
@@ -32,6 +33,7 @@ class OwnRows:
     answers_N: np.ndarray  # class that a person would give, or UNLABELLED
     others: list[dict]  # what other columns hold, as in the file
     notes: tuple[str, ...]  # what was left out or looks strange
+    in_file: int  # rows of the file, with those that were left out
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -50,8 +52,8 @@ def read_rows(
     labels: names of the classes, or one string as `class_names` takes it; none: those that occur in label_column
     and answers. label_column: a label, or nothing for a row still to be labelled. answers: a column with the labels
     that a person would give. contradicting: whether one text with two labels is "refused" or, where the labels are not
-    to be mended, "left out". Rows without text and repeated texts are left out, and `notes` says so, and what was
-    taken for no label. Raises StudyError for anything that cannot be read.
+    to be mended, "left out". Rows without text and repeated texts are left out, and `notes` says how many, and what
+    was taken for no label. Raises StudyError for anything that cannot be read.
     """
     path = Path(path)
     held, guessed = read_table(path)
@@ -63,7 +65,8 @@ def read_rows(
     found = list(dict.fromkeys(name for _, row in table for name in row))
     for name in filter(None, (*columns, label_column, answers)):
         if name not in found:
-            raise StudyError(f"{path} has no column {name!r}: choose from {', '.join(map(repr, found))}")
+            listed = first_of([*map(repr, found)])
+            raise StudyError(f"{path} has no column {name!r}{meant(name, found)}: choose from {listed}")
     if len(set(columns)) < len(columns) or not columns:
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
     for name in (label_column, answers):
@@ -87,7 +90,16 @@ def read_rows(
     others = [name for name in found if name not in (*columns, *sources)]
     more = [{name: held[number].get(name) for name in others} for number in numbers]
     return OwnRows(
-        path, columns, tuple(classes), texts, numbers, labels_N, answers_N, more, (*guessed, *left_out, *notes)
+        path,
+        columns,
+        tuple(classes),
+        texts,
+        numbers,
+        labels_N,
+        answers_N,
+        more,
+        (*guessed, *left_out, *notes),
+        in_file=len(held),
     )
 
 
@@ -96,22 +108,23 @@ def different(table, columns, sources, path: Path, contradicting: str) -> tuple[
 
     Raises StudyError for contradicting labels; of contradicting answers, the first holds, as a note says.
     """
-    first, empty, repeated, contradictions, doubtful = {}, 0, 0, {name: [] for name in sources}, set()
+    first, missing, times, contradictions, doubtful = {}, [], Counter(), {name: [] for name in sources}, set()
     for number, row in table:
         texts = tuple(row.get(name, "") for name in columns)
-        if not all(texts):
-            empty += 1
-        elif texts not in first:
+        if any(map(blank, texts)):
+            missing.append(next(filter(blank, texts)))
+            continue
+        times[texts] += 1
+        if texts not in first:
             first[texts] = (number, {**row, **dict(zip(columns, texts, strict=True))})
-        else:
-            repeated += 1
-            number_before, before = first[texts]
-            for name in filter(None, contradictions):
-                here, there = row.get(name, ""), before.get(name, "")
-                if here and there and here != there:
-                    contradictions[name].append(f"rows {number_before} and {number} ({there!r} and {here!r})")
-                    doubtful.add(texts)
-                before[name] = there or here
+            continue
+        number_before, before = first[texts]
+        for name in filter(None, contradictions):
+            here, there = row.get(name, ""), before.get(name, "")
+            if here and there and here != there:
+                contradictions[name].append(f"rows {number_before} and {number} ({there!r} and {here!r})")
+                doubtful.add(texts)
+            before[name] = there or here
     if not first:
         raise StudyError(f"{path}: no row has text in {' and '.join(map(repr, columns))}: name other columns")
     labels, answers = (contradictions[name] for name in sources)
@@ -124,11 +137,20 @@ def different(table, columns, sources, path: Path, contradicting: str) -> tuple[
     elif labels:
         what = "the same text but different labels: correct one of each two"
         raise StudyError(f"{path}: {first_of(labels)} have {what}")
-    notes = [f"left out, without text: {empty} rows"] if empty else []
-    notes += [f"left out, since their text occurs before: {repeated} rows"] if repeated else []
-    notes += [f"left out, since their labels contradict each other: {len(doubtful)} texts"] if labels else []
+    repeated = sum(times[texts] - 1 for texts in first)
+    notes = [f"left out, without text: {counted(len(missing), 'row')}{written(missing)}"] if missing else []
+    notes += [f"left out, since their text occurs before: {counted(repeated, 'row')}"] if repeated else []
+    if labels:
+        rows = sum(times[texts] for texts in doubtful)
+        notes.append(f"left out, since their text has different labels: {counted(rows, 'row')}")
     notes += [f"the same text but different answers, of which the first holds: {first_of(answers)}"] if answers else []
     return list(first.values()), notes
+
+
+def written(missing: list[str]) -> str:
+    """How a file writes that there is no text, beside empty cells: " ('nan' in 16 rows)"."""
+    words = [f"{word!r} in {counted(number, 'row')}" for word, number in Counter(missing).most_common() if word]
+    return f" ({first_of(words, 5)})" if words else ""
 
 
 def write_demonstration(path: Path = DEMONSTRATION, rows: int = 200) -> Path:

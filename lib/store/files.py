@@ -15,10 +15,14 @@ def read_json(path: Path) -> dict | None:
 
 
 def write_json(path: Path, content) -> None:
-    """Written beside, flushed to disk, renamed."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """In UTF-8. Written beside, flushed to disk, renamed."""
     scratch = path.with_name(path.name + ".tmp")
     try:
-        scratch.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", "utf-8")
+        scratch.write_text(text, "utf-8")
         flush(scratch)
         scratch.rename(path)
     except OSError:

@@ -174,7 +174,16 @@ def test_rows_are_read_each_text_once_and_what_is_left_out_is_said(tmp_path):
     assert rows.texts == [("a, b",), ("c",), ("two\nlines",)]
     assert rows.numbers == [1, 3, 6]
     assert rows.labels_N.tolist() == [0, 1, UNLABELLED], "a later row may have the label"
-    assert rows.notes == ("left out, without text: 1 rows", "left out, since their text occurs before: 2 rows")
+    assert rows.notes == ("left out, without text: 1 row", "left out, since their text occurs before: 2 rows")
+
+
+@pytest.mark.parametrize("nothing", ["nan", "NaN", "None", "<NA>", "#N/A", "null"])
+def test_what_programs_write_for_a_missing_text_is_no_text(nothing, tmp_path):
+    pairs = [("one", "two"), ("three", nothing), (nothing, "four"), ("five", "none of these")]
+    path = write_csv(tmp_path / "mine.csv", [{"a": a, "b": b} for a, b in pairs])
+    rows = read_rows(path, "a", "b", labels="x,y")
+    assert rows.texts == [pairs[0], pairs[3]]
+    assert (rows.notes, rows.in_file) == ((f"left out, without text: 2 rows ({nothing!r} in 2 rows)",), 4)
 
 
 def test_a_jsonl_file_gives_pairs_numbers_as_labels_and_no_half_characters(tmp_path):
@@ -229,7 +238,7 @@ def test_nothing_however_it_is_written_is_no_label_and_said(nothing, tmp_path):
 
 
 def test_a_class_that_is_named_may_be_called_like_nothing(tmp_path):
-    path = write_csv(tmp_path / "mine.csv", [{"text": text, "label": text} for text in ("NA", "none", "null")])
+    path = write_csv(tmp_path / "mine.csv", [{"text": f"a {text}", "label": text} for text in ("NA", "none", "null")])
     rows = read_rows(path, "text", labels=["NA", "none"], label_column="label")
     assert rows.labels_N.tolist() == [0, 1, UNLABELLED]
     assert rows.notes == ("taken for no label: 'null' in 1 rows; if it is a class, name all classes in labels",)
