@@ -4,9 +4,10 @@ Their layers compute what BERT's do; names, positions and segments differ. Writt
 rest of lib knows one encoder. Equal to the original's forward pass on every real token.
 """
 
-import os
 import shutil
 from pathlib import Path
+
+from filelock import FileLock
 
 from lib.fields import StudyError, brief, one_of
 
@@ -47,16 +48,16 @@ def as_bert(folder: Path, kind: str, kept: Path, given: str) -> Path:
     """
     if kind == "bert":
         return folder
-    if not (kept / "config.json").exists():
-        scratch = kept.with_name(f"{kept.name}-{os.getpid()}")
-        try:
-            _write(folder, kind, scratch, given)
-            if not kept.exists():
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept.with_name(f"{kept.name}.lock")):  # another process may be at it
+            if not (kept / "config.json").exists():
+                scratch = kept.with_name(f"{kept.name}.tmp")
+                shutil.rmtree(scratch, ignore_errors=True)  # of a process that was killed
+                _write(folder, kind, scratch, given)
                 scratch.rename(kept)
-        except OSError as error:
-            raise StudyError(f"{given}: cannot be written as a BERT to {kept} ({brief(error)}): free space") from error
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    except OSError as error:
+        raise StudyError(f"{given}: cannot be written as a BERT to {kept} ({brief(error)}): free space") from error
     return kept
 
 

@@ -1,11 +1,13 @@
 """Checkpoints of BERT's kind: what the packed encoder says of them is what transformers' own models say."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
-from helpers import TOKENIZER, refused
+from helpers import ROOT, TOKENIZER, refused
 from tokenizers import ByteLevelBPETokenizer, processors
 from transformers import (
     CamembertConfig,
@@ -154,3 +156,15 @@ def test_another_kind_is_refused_with_the_kinds_that_do(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with refused("model_type 't5'", "'roberta'", "'distilbert'"):
         sources.checkpoint(f"{tmp_path}")
+
+
+def test_two_processes_that_convert_one_checkpoint_at_once_both_get_it(tmp_path):
+    """Workers of a sweep begin together. The second used to find the first one's folder where it put its own."""
+    write("distilbert", tmp_path)
+    call = "import sys; from pathlib import Path; from lib.data.conversion import as_bert; "
+    call += "as_bert(Path(sys.argv[1]), 'distilbert', Path(sys.argv[2]), 'it')"
+    kept = tmp_path / "kept" / "it"
+    command = [sys.executable, "-c", call, str(tmp_path), str(kept)]
+    both = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert (kept / "config.json").exists()
