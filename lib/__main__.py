@@ -74,7 +74,7 @@ def benchmark(given: dict[str, str], verb: str) -> int:
     if verb == "check":
         return 0
     stop_on_signals()
-    from lib.benchmark.table import main as measure_all
+    from benchmarks.table import main as measure_all  # lies in the checkout, where run_all.sh starts this
     from lib.fields import StudyError
 
     try:

@@ -1,5 +1,6 @@
 """What tests are made from: tiny checkpoints and data sets, errors in one line, and slow, obvious versions of lib."""
 
+import importlib.util
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,14 @@ TINY = {  # fields of a Protocol that runs in about a second
     "precision": "float32",
 }
 WORDS = "the a film story ending actor it was is never very rather quite dull bright odd slow warm untranslatable ."
+
+
+def script(name: str):
+    """A script of docs/measurements as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "measurements" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def as_in_a_new_shell(patch: pytest.MonkeyPatch) -> None:

@@ -20,9 +20,9 @@ usage: ./run_all.sh [OPTION]...           run the notebooks in order
                                           kind of processor, and then the run counts as done by today's code. RUN: its
                                           folder, or the beginning of it (default: the cheapest run); --round N (default
                                           1), --hub FOLDER (default: where the rows lay then), --results FOLDER
-       ./run_all.sh benchmark [OPTION]... time the study's parts against their floors: figures/study/benchmark.md;
-                                          --hub FOLDER for rows of GLUE, --only NAME[,NAME] for some of the table,
-                                          whose other rows stay
+       ./run_all.sh benchmark [OPTION]... time the parts of a run: figures/study/benchmark.csv; --hub FOLDER for
+                                          rows of GLUE, --only NAME[,NAME] for some rows of the table, --precision
+                                          float32|bfloat16 (default: what a run would use on this machine)
        ./run_all.sh test [ARGUMENT]...    run the tests; the arguments go to pytest
 
 The first call sets up what they need: in .venv, or in the active environment if lib is installed there.

@@ -17,9 +17,11 @@ from lib.command.options import (
 
 
 def plan_benchmark(arguments: list[str], caller: Path) -> dict[str, str]:
-    """hub and only, as lib.benchmark.table.main takes them. Raises UsageError."""
-    options, _ = taken("benchmark", {"--hub": "FOLDER", "--only": "NAME[,NAME]"}, arguments)
-    return {"only": options.get("--only", ""), **hub_folder(options, caller)}
+    """hub, only and precision, as benchmarks.table.main takes them. Raises UsageError."""
+    takes = {"--hub": "FOLDER", "--only": "NAME[,NAME]", "--precision": "float32|bfloat16"}
+    options, _ = taken("benchmark", takes, arguments)
+    given = {name: options[f"--{name}"] for name in ("only", "precision") if f"--{name}" in options}
+    return {**given, **hub_folder(options, caller)}
 
 
 def plan_label(arguments: list[str], caller: Path, notebooks: dict[Path, dict]) -> tuple[Path, dict, list[str]]:

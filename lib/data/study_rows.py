@@ -1,7 +1,7 @@
 """The study's rows, by a hash of each: whoever has the whole of a data set gets exactly these, in this order.
 
-The lists, which lib.data.listing writes, hold no text: 8 bytes a row, and of training rows the label and how many words
-the two texts share. What a run can see is named by them, too, so that it is found without the rows.
+The lists (docs/measurements/subsets.py writes them) hold no text: 8 bytes a row, and of training rows the label and how
+many words the two texts share. What a run can see is named by them, too, so that it is found without the rows.
 """
 
 import hashlib

@@ -11,11 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from helpers import REAL_HUB, invented_rows, refused, write_dataset
+from helpers import REAL_HUB, invented_rows, refused, script, write_dataset
 
 from lib.active_learning import run
-from lib.data import listing, study_rows
-from lib.data.listing import PINNED
+from lib.data import study_rows
 from lib.data.study_rows import facts, fingerprint, pinned, places, row_hashes, select
 from lib.data.tasks import TASKS, UNLABELLED, load_task, read_texts, rows_fingerprint, training_rows
 from lib.data.words import overlap
@@ -23,6 +22,8 @@ from lib.protocol import profile
 from lib.store.results import Run
 
 CHECKOUT = Path(study_rows.__file__).resolve().parents[2]
+subsets = script("subsets")
+PINNED = subsets.PINNED
 SST2 = ["negative", "positive"]
 HUB_TASKS = [task for task in TASKS if TASKS[task].data]
 
@@ -41,7 +42,7 @@ def listed(tmp_path, monkeypatch):
     pinned.cache_clear()
     splits = {"train": distinct(80, 0), "validation": distinct(30, 1)}
     hub = write_dataset(tmp_path / "listed" / "glue", {"sst2": (SST2, splits)}).parent
-    listing.write("sst2", str(hub))
+    subsets.write("sst2", str(hub))
     pinned.cache_clear()
     yield str(hub), splits
     pinned.cache_clear()
@@ -160,7 +161,7 @@ def test_rows_without_a_gold_label_are_neither_listed_nor_in_the_way(tmp_path, m
     monkeypatch.setitem(PINNED, "snli", (100, 40))
     pinned.cache_clear()
     try:
-        listing.write("snli", tiny_hub)
+        subsets.write("snli", tiny_hub)
         pinned.cache_clear()
         texts = read_texts("snli", tiny_hub, "study")
         assert texts.train == read_texts("snli", tiny_hub).train[:100]
@@ -174,7 +175,7 @@ def test_a_folder_with_too_few_rows_is_not_listed(listed, tmp_path, monkeypatch)
     hub, _ = listed
     monkeypatch.setitem(PINNED, "sst2", (81, 30))
     with refused("has 80 rows in", "of 81 that are to be listed"):
-        listing.write("sst2", hub)
+        subsets.write("sst2", hub)
 
 
 # ---- the key: what a run can see, and no more
@@ -305,11 +306,11 @@ def test_trec_with_other_labels_is_refused(tmp_path):
         read_texts("trec", write_trec(tmp_path, ("ENTY", "ABBR", "DESC", "HUM", "LOC", "NUM")))
 
 
-# ---- python -m lib.data.listing
+# ---- docs/measurements/subsets.py
 
 
 def test_the_command_says_a_mistake_in_one_line(tmp_path):
-    command = [sys.executable, "-m", "lib.data.listing", "--hub", str(tmp_path)]
+    command = [sys.executable, "docs/measurements/subsets.py", "--hub", str(tmp_path)]
     env = {**os.environ, "HF_DATASETS_OFFLINE": "1"}
     told = subprocess.run(command, capture_output=True, text=True, cwd=CHECKOUT, env=env)
     assert (told.returncode, told.stdout) == (2, "")

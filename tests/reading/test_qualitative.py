@@ -6,15 +6,17 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import refused
+from helpers import refused, script
 from scipy import stats
 
-from lib.data import listing, study_rows
+from lib.data import study_rows
 from lib.data.tasks import read_texts
 from lib.data.words import overlap
 from lib.reading import qualitative
 from lib.store.results import Run
 from lib.sweeps import sweep
+
+subsets = script("subsets")
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +147,8 @@ def listed(tiny_protocol, tiny_hub, tmp_path, monkeypatch):
     for cache in caches:
         cache.cache_clear()
     for task in ("sst2", "mnli"):
-        monkeypatch.setitem(listing.PINNED, task, (200, 60))
-        listing.write(task, tiny_hub)
+        monkeypatch.setitem(subsets.PINNED, task, (200, 60))
+        subsets.write(task, tiny_hub)
     protocols = [tiny_protocol(task=task, rows="study", rounds=1) for task in ("sst2", "mnli")]
     sweep(protocols, tmp_path / "store")
     yield protocols, {task: read_texts(task, tiny_hub) for task in ("sst2", "mnli")}, tmp_path / "store"

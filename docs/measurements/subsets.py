@@ -1,6 +1,6 @@
 """Write lib/data/subsets/ anew, from a folder laid out like the Hub that has the study's rows in their order.
 
-python -m lib.data.listing --hub FOLDER
+python docs/measurements/subsets.py --hub FOLDER
 """
 
 import argparse
@@ -32,7 +32,7 @@ def write(task: str, hub: str) -> Path:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m lib.data.listing", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--hub", required=True, metavar="FOLDER")
     given = parser.parse_args()
     try:

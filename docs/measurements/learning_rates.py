@@ -1,6 +1,6 @@
 """The search behind the learning rates, batch size and hidden width: on training rows only.
 
-    python -m lib.command.search --hub FOLDER --tasks sst2 mnli
+    python docs/measurements/learning_rates.py --hub FOLDER --tasks sst2 mnli
 
 Trains once on S_910 for each candidate and seed and evaluates on the last 1,000 training rows: never on validation
 rows. (They are outside U where a task has more than 21,000 training rows; every run chooses among U by itself.)

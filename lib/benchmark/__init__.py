@@ -1,1 +1,0 @@
-"""The study's speed against its floors."""
