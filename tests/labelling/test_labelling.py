@@ -298,7 +298,7 @@ def test_a_journal_keeps_every_whole_line(tmp_path):
     assert Journal(path, about).said().answers == {**dict.fromkeys(["r0", "r1", "r2", "r3", "r4"], "x"), "r7": "y"}
 
 
-def test_a_journal_refuses_other_labels_other_writers_and_damage(tmp_path):
+def test_a_journal_refuses_other_labels_other_writers_and_other_files(tmp_path):
     path = tmp_path / "journal.jsonl"
     first = Journal(path, {"labels": ["x", "y"]})
     second = Journal(path, {"labels": ["x", "y"]})
@@ -307,8 +307,8 @@ def test_a_journal_refuses_other_labels_other_writers_and_damage(tmp_path):
         second.append(row="b", label="y")
     with refused("labels=['x', 'y']", "choose another folder"):
         Journal(path, {"labels": ["x", "z"]})
-    path.write_text(path.read_text("utf-8").replace('"row"', "row"), "utf-8")
-    with refused("line 2 is damaged"):
+    path.write_text("a,b\n1,2\n", "utf-8")
+    with refused("is not a journal", "choose another folder"):
         Journal(path, {"labels": ["x", "y"]})
 
 
@@ -317,7 +317,7 @@ def test_a_class_may_be_added_later_but_none_left_out_that_was_given(begun):
     session.next_batch()
     session.label(session.pending[0], "positive")
     assert begun(answers="", labels="new,positive,negative").counts == {"new": 0, "positive": 1, "negative": 0}
-    with refused("holds the label 'positive'", "add it to labels"):
+    with refused("holds the label 'positive'", "add it to labels", "renamed"):
         begun(answers="", labels="new,negative")
 
 
