@@ -12,10 +12,10 @@ import numpy as np
 from lib.command.hub_data import exported
 from lib.command.options import HUB, Command, UsageError
 from lib.data import own
+from lib.data.files import as_text, read_table
 from lib.data.tasks import TASKS, UNLABELLED
 from lib.fields import StudyError, first_of
 from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, read_rows
-from lib.labelling.tables import as_text, read_table
 from lib.protocol import PROFILES, read_profile
 from lib.store.files import write_json
 from lib.store.published import OWN_DATA

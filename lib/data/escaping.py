@@ -6,7 +6,8 @@ import re
 # what a reader cannot see or what changes how other text is shown: controls, overriding of direction, lone surrogates
 UNSEEN = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 SPACES = re.compile(r"[\t\n\x0b\x0c\r]")
-FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # a cell that begins so is a formula to a spreadsheet
+# a cell that begins so is a formula to a spreadsheet; or it has apostrophes before that, which must stay tellable
+FORMULA = re.compile("'*[\\s\x00-\x1f\x7f-\x9f\u200b-\u200f\ufeff]*[=+@＝＋－＠-]|'*[\t\r\n]")
 
 
 def visible(text: str) -> str:
@@ -35,5 +36,9 @@ def isolated(text, limit: int = 300) -> str:
 
 def in_cell(text: str) -> str:
     """For csv: an apostrophe before what a spreadsheet would take for a formula."""
-    text = f"'{text}" if text.lstrip(" ").startswith(FORMULA) else text
-    return visible(text)
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def from_cell(text: str) -> str:
+    """What `in_cell` was given."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text[1:]) else text

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from lib.data.escaping import in_cell, in_html
+from lib.data.escaping import in_cell, in_html, visible
 from lib.explorer import catalogue, comparison, data, filters, panes, static
 from lib.explorer.controls import WRAPPED, Controls
 from lib.explorer.drawings import histogram
@@ -229,12 +229,12 @@ class Explorer(widgets.VBox):
 
     def csv(self) -> str:
         """The matching rows in the order shown; no text is a formula to a spreadsheet."""
-        labels = [in_cell(label) for label in self.first.texts.labels]
+        labels = [in_cell(visible(label)) for label in self.first.texts.labels]
         table = self.selection.drop(columns="words")
         for name in ("label", "prediction"):
             table[name] = [labels[c] for c in table[name]]
         for name in ("first", "second"):
-            table[name] = pd.Series([in_cell(text) for text in table[name]], table.index, dtype=object)
+            table[name] = pd.Series([in_cell(visible(text)) for text in table[name]], table.index, dtype=object)
         table["queried"] = [panes.when(queried) for queried in table["queried"]]
         if self.second:
             picked = self.second.picked_until(self.round)

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.data.files import is_missing
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, first_of, names, one_of
 
-# how programs write that there is nothing, in any case; "None" is Python's, while "none" may well be a class
-NOTHING = {"", "nan", "-nan", "nat", "null", "na", "n/a", "#n/a", "#na", "<na>", "[]", "{}", "()", "''", '""'}
 MANY, SHARE = 20, 0.8  # more classes than this, one for so much of the rows: the column holds something else
 
 
@@ -43,7 +42,7 @@ def settle(table: list[tuple[int, dict[str, str]]], columns, given, path: Path) 
 
 
 def blank(label: str) -> bool:
-    return label.casefold() in NOTHING or label == "None"
+    return is_missing(label)
 
 
 def single(label: str, where: str) -> str:

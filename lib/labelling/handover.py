@@ -12,6 +12,7 @@ import pandas as pd
 from lib import acquisition, scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.data.escaping import in_cell
+from lib.data.files import SURROGATES, as_text
 from lib.data.rows import load_tokenizer
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, named
@@ -19,7 +20,6 @@ from lib.labelling import annotators, changes
 from lib.labelling.agreement import LIMITS
 from lib.labelling.chooser import as_tokens
 from lib.labelling.state import Labelling
-from lib.labelling.tables import SURROGATES, as_text
 from lib.model import Classifier, build_classifier
 from lib.protocol import Protocol
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lib.data.files import as_text, read_table
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, first_of
 from lib.labelling.classes import check_classes, class_names, classes_in, classes_of, settle
-from lib.labelling.tables import as_text, read_table
 from lib.protocol import digest
 from lib.store.provenance import ROOT
 
@@ -44,7 +44,7 @@ class OwnRows:
 def read_rows(
     path, text_column: str, second_text_column="", labels="", label_column="", answers="", contradicting="refused"
 ) -> OwnRows:
-    """Rows of a file that `lib.labelling.tables.read_table` takes, such as a .csv with a header.
+    """Rows of a file that `lib.data.files.read_table` takes, such as a .csv with a header.
 
     labels: names of the classes, or one string as `class_names` takes it; none: those that occur in label_column
     and answers. label_column: a label, or nothing for a row still to be labelled. answers: a column with the labels
