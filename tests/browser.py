@@ -27,25 +27,30 @@ THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 
 @pytest.fixture(scope="module")
-def jupyterlab(tmp_path_factory):
-    """A running `Lab` for the tests of one file; they are skipped where there is no browser."""
+def chromium():
+    """A browser without network for the tests of one file; they are skipped where there is none."""
     executable = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if executable is None:
         pytest.skip(MISSING)
     from playwright.sync_api import sync_playwright
 
-    place = tmp_path_factory.mktemp("jupyterlab")
     # nothing but this machine can be reached, as for a reader without network
     offline = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=[offline])
-        lab = Lab(place, browser)
-        try:
-            lab.start()
-            yield lab
-        finally:
-            lab.stop()
-            browser.close()
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(tmp_path_factory, chromium):
+    """A running `Lab` for the tests of one file."""
+    lab = Lab(tmp_path_factory.mktemp("jupyterlab"), chromium)
+    try:
+        lab.start()
+        yield lab
+    finally:
+        lab.stop()
 
 
 @dataclass

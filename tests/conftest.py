@@ -14,7 +14,8 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
 import torch
-from browser import jupyterlab as jupyterlab  # a fixture
+from browser import chromium as chromium  # a fixture
+from browser import jupyterlab as jupyterlab  # another
 from helpers import NLI, REAL_HUB, invented_splits, tiny_config, write_checkpoint, write_dataset
 from hypothesis import settings
 from transformers import BertConfig

@@ -1,4 +1,4 @@
-"""Somebody else's text, shown as text: in HTML, and in tables that a spreadsheet opens."""
+"""Somebody else's text, shown as text: in HTML, in Markdown, and in tables that a spreadsheet opens."""
 
 import html
 import re
@@ -27,6 +27,13 @@ def shortened(text: str, limit: int) -> str:
 def in_html(text) -> str:
     """Escaped, so that it is neither HTML nor, in Jupyter, a formula: a sign that may begin one stands by itself."""
     return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(visible(str(text))))
+
+
+def in_markdown(text) -> str:
+    """One line in which no sign is Markdown, HTML or a formula."""
+    line = " ".join(str(text).split())
+    # not two backslashes for one: before a bracket, Jupyter takes them for the beginning of a formula
+    return re.sub(r"[\\`*_{}\[\]<>|$#~&!]", lambda sign: "&#92;" if sign[0] == "\\" else f"\\{sign[0]}", line)
 
 
 def isolated(text, limit: int = 300) -> str:

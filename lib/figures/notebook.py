@@ -15,6 +15,7 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
+from lib.data.escaping import in_markdown
 from lib.fields import named
 from lib.figures.looks import label
 from lib.protocol import Profile, Protocol
@@ -99,9 +100,7 @@ def _cell(value, digits: int) -> str:
         return f"{value:#.2g}" if small else f"{value:z.{digits}f}"  # z: no −0
     if not isinstance(value, str):
         return str(value)
-    text = " ".join(named(value).split())
-    # not two backslashes for one: before a bracket, Jupyter takes them for the beginning of a formula
-    return re.sub(r"[\\`*_{}\[\]<>|$#~&!]", lambda sign: "&#92;" if sign[0] == "\\" else f"\\{sign[0]}", text)
+    return in_markdown(named(value))
 
 
 def provenance(runs) -> str:

@@ -52,6 +52,7 @@ class Background:
         self.work, self.began, self.what = work, time.monotonic(), ""
         self.batches, self.tokens = Counter(), Counter()
         self.chosen = self.error = None
+        self.ended = threading.Event()  # is_alive() is False after an interrupted join(), while the thread still runs
         self.thread = threading.Thread(target=self._run, args=(choose,), daemon=True)
         self.thread.start()
 
@@ -61,6 +62,8 @@ class Background:
                 self.chosen = choose(self._tell)
         except BaseException as error:  # it is raised where the result is asked for
             self.error = error
+        finally:
+            self.ended.set()
 
     def _tell(self, what: str, tokens: int) -> None:
         self.what = what
@@ -69,12 +72,12 @@ class Background:
 
     @property
     def done(self) -> bool:
-        return not self.thread.is_alive()
+        return self.ended.is_set()
 
     def wait(self) -> None:
         """Until it is done; in its own thread, not at all."""
         if threading.current_thread() is not self.thread:
-            self.thread.join()
+            self.ended.wait()
 
     def result(self) -> dict:
         """What was chosen. Raises what the choice raised."""

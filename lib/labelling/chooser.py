@@ -149,5 +149,7 @@ class Chooser:
 
     def result(self) -> dict:
         """What was chosen in the background, as `choose` gives it, when it is done. Raises what that raised."""
-        background, self.background = self.background, None
+        background = self.background
+        background.wait()  # if this is interrupted, the choice is still under way
+        self.background = None
         return background.result()

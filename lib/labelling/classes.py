@@ -3,6 +3,7 @@
 import ast
 import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from lib.data.files import is_missing
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, first_of, names, one_of
+from lib.labelling.spelling import in_order, one_spelling, parts_of, plain, say_alike, say_several
 
 MANY, SHARE = 20, 0.8  # more classes than this, one for so much of the rows: the column holds something else
 
@@ -19,41 +21,52 @@ def class_names(labels) -> tuple[str, ...]:
     """Names, or a string of them with commas between; one that has commas itself stands in double quotes."""
     if isinstance(labels, str) and '"' in labels:
         labels = next(csv.reader([labels], skipinitialspace=True))
-    return tuple(str(name).strip() for name in names("labels", labels))
+    return tuple(plain(str(name)) for name in names("labels", labels))
 
 
 def settle(table: list[tuple[int, dict[str, str]]], columns, given, path: Path) -> list[str]:
     """Write labels as classes in the table's columns: lists of one as what they hold, nothing as "". → notes
 
-    given: names that are classes as they stand. Raises StudyError for a label that is several.
+    A class that is written in several ways gets one name, as `one_spelling` says. given: names that are classes as they
+    stand. Raises StudyError for a list of several labels.
     """
     nothing = Counter()
     for number, row in table:
         for column in filter(row.get, columns):
             held = row[column]
-            if held not in given:
+            if plain(held) not in given:
                 row[column] = "" if blank(held) else single(held, f"{path}, row {number}, column {column!r}")
                 nothing[held] += not row[column]
-    return [
+    counts = Counter(row[column] for _, row in table for column in filter(row.get, columns))
+    now, merged = one_spelling(counts, given)
+    for _, row in table:
+        row |= {column: now[row[column]] for column in columns if row.get(column) in now}
+    notes = [
         f"taken for no label: {held!r} in {number} rows; if it is a class, name all classes in labels"
         for held, number in nothing.items()
         if number
     ]
+    classes = given or in_order({now.get(label, label) for label in counts})
+    return notes + merged + say_several(counts, given) + say_alike(classes)
 
 
 def blank(label: str) -> bool:
-    return is_missing(label)
+    return is_missing(plain(label))
 
 
 def single(label: str, where: str) -> str:
     """What a list of one label holds, as JSON or Python write it, "" if that is nothing; another label as it is."""
-    if not (label.startswith("[") and label.endswith("]")):
+    if label[:1] + label[-1:] not in ("[]", "()", "{}"):
         return label
+    between = re.sub(r"""(?<=['"])\s+(?=['"])""", ", ", label)  # NumPy writes no commas
     for read in (json.loads, ast.literal_eval):
         try:
-            held = [str(value).strip() for value in read(label)]
+            held = read(between)
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
+        if not isinstance(held, list | tuple | set):
+            return label
+        held = [str(value).strip() for value in held]
         held = [value for value in held if not blank(value)]
         if len(held) > 1:
             raise StudyError(f"{where}: {label} are {len(held)} labels: give each row one")
@@ -62,8 +75,8 @@ def single(label: str, where: str) -> str:
 
 
 def classes_in(rows: list[tuple[int, dict[str, str]]], columns, path: Path) -> list[str]:
-    """The classes that occur in the columns. Raises StudyError if nearly every row has one of its own."""
-    found = sorted({row.get(column, "") for _, row in rows for column in columns} - {""})
+    """The classes that occur in the columns, in order. Raises StudyError if nearly every row has one of its own."""
+    found = in_order({row.get(column, "") for _, row in rows for column in columns} - {""})
     if len(found) > max(MANY, SHARE * len(rows)):
         named = " and ".join(map(repr, filter(None, columns)))
         raise StudyError(
@@ -90,9 +103,15 @@ def classes_of(rows: list[tuple[int, dict[str, str]]], column: str, classes, pat
     for number, row in rows:
         if (held := row.get(column, "")) not in numbers:
             others.setdefault(held, []).append(number)
+    quoted = " in double quotes" if any("," in held for held in others) else ""
+    for held, places in others.items():
+        if parts := parts_of(held, set(classes), Counter()):
+            raise StudyError(
+                f"{path}, row {places[0]}, column {column!r}: {held!r} are {len(parts)} labels: give each row one, or, "
+                f"if it is a class, add it to labels{quoted}"
+            )
     if others:
         found = [f"{held!r} (row {first_of(places, 1)})" for held, places in list(others.items())[:MANY]]
-        quoted = " in double quotes" if any("," in held for held in others) else ""
         some, are, it = ("labels", "are", "them") if len(others) > 1 else ("label", "is", "it")
         raise StudyError(
             f"{path}: the {some} {', '.join(found)} in column {column!r} {are} not in the list: "

@@ -225,7 +225,8 @@ def score(trained: Trained, rows) -> pd.DataFrame:
     with settled(protocol):
         features_NF = uncertainty.pool_features(classifier, tokenised, range(len(rows)))
         best_N = uncertainty.predict_log_probs(classifier, features_NF).exp().max(1)
-        scored = scoring.score(classifier, features_NF, scoring.round_masks(classifier, protocol, 0), acquisition.bald)
+        masks = scoring.draw_masks(classifier, protocol, protocol.samples, "masks", 0)  # whatever the strategy needs
+        scored = scoring.score(classifier, features_NF, masks, acquisition.bald)
     table = pd.DataFrame(rows, columns=list(trained.columns))
     table["label"] = [trained.labels[c] for c in best_N.indices.tolist()]
     return table.assign(probability=best_N.values.cpu().numpy(), bald=scored["bald"])

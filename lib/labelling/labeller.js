@@ -1,10 +1,10 @@
 // The page's part of lib.labeller: shows the row that the kernel names, and sends what a person answers about it.
 // Texts are put in as text, never as HTML.
 
-const KEYS = "1234567890acdefghijklmnopqrtvwxyz"; // letters beyond ten classes; s, u and b are commands
 const FEW = 9; // classes that are seen at a glance; more can be searched
 const PATIENCE = 3000; // milliseconds until a person is told that the kernel does not answer
 const OFTEN = 500; // milliseconds between two questions how far the model is
+const DOUBLE = 600; // milliseconds after "-" in which a digit is the rest of a negative number that somebody types
 const SILENT = "Waiting for the kernel, which may be running other cells. If it was restarted, run all cells.";
 
 function element(kind, className, parent, text = "") {
@@ -30,13 +30,11 @@ function render({ model, el }) {
   const texts = element("div", "labeller-texts", root);
   texts.setAttribute("aria-live", "polite");
 
+  const { keys, commands } = model.get("shown"); // which no class and command share; "" for none
   const buttons = element("div", "labeller-buttons", root);
   const classes = model.get("shown").labels.map((label, number) => {
     const button = element("button", "labeller-class", buttons);
-    if (number < KEYS.length) {
-      element("kbd", "", button, KEYS[number]);
-      button.setAttribute("aria-keyshortcuts", KEYS[number]);
-    }
+    show(keys[number], button);
     element("span", "labeller-name", button, label);
     button.name = label;
     button.count = element("span", "labeller-count", button);
@@ -44,7 +42,7 @@ function render({ model, el }) {
     return button;
   });
   const find = element("input", "labeller-find", root);
-  find.placeholder = "/ find a class";
+  find.placeholder = `${commands.find} find a class`.trim();
   find.setAttribute("aria-label", "Find a class by a part of its name; Enter takes the only one");
   find.hidden = classes.length <= FEW;
   find.oninput = () => {
@@ -65,13 +63,14 @@ function render({ model, el }) {
   }
 
   const others = element("div", "labeller-others", root);
-  const skip = command("s", "skip", () => answer({ skip: true }));
-  const undo = command("u", "undo", () => send({ undo: true }));
-  const doubt = command("?", "ambiguous", () => {
+  const skip = command("skip", () => answer({ skip: true }));
+  const undo = command("undo", () => send({ undo: true }));
+  const doubt = command("ambiguous", () => {
     mark(doubt.ariaPressed !== "true");
     (note.hidden ? root : note).focus();
   });
-  const back = command("b", "back", () => send({ correct: null }));
+  const back = command("back", () => send({ correct: null }));
+  const acts = { [commands.skip]: skip, [commands.undo]: undo, [commands.ambiguous]: doubt, [commands.back]: back };
   const last = element("span", "labeller-last", others);
   const note = element("input", "labeller-doubt", root);
   note.placeholder = "why it is ambiguous, if you like; then the class or skip";
@@ -96,11 +95,15 @@ function render({ model, el }) {
   const agreement = element("p", "labeller-note", root);
   const advice = element("p", "labeller-note", root);
 
-  function command(key, name, act) {
-    const button = element("button", "labeller-command", others);
+  function show(key, button) {
+    if (!key) return;
     element("kbd", "", button, key);
-    element("span", "", button, name);
     button.setAttribute("aria-keyshortcuts", key);
+  }
+  function command(name, act) {
+    const button = element("button", "labeller-command", others);
+    show(commands[name], button);
+    element("span", "", button, name);
     button.onclick = act;
     return button;
   }
@@ -120,19 +123,22 @@ function render({ model, el }) {
     if (row !== null) send({ row, ...content, ...noted });
   }
 
+  let minus = -DOUBLE; // when "-" was pressed
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.target === earlier || event.target === find || event.target === note) return; // their own keys choose
-    if (event.key === "/" && !find.hidden) {
+    const key = event.key.toLowerCase(); // with Caps Lock, too
+    if (key === commands.find && !find.hidden) {
       event.preventDefault();
       find.focus();
       return;
     }
-    const key = event.key.toLowerCase(); // with Caps Lock, too
-    const act = classes[[...KEYS].indexOf(key)] ?? { s: skip, u: undo, b: back, "?": doubt }[key];
+    const act = classes[keys.indexOf(key)] ?? acts[key];
     if (!act) return;
     event.preventDefault();
     event.stopPropagation();
+    if (/\d/.test(key) && event.timeStamp - minus < DOUBLE) return;
+    minus = key === "-" ? event.timeStamp : -DOUBLE;
     if (!event.repeat && !act.disabled) act.click(); // a key held down answers once
   });
 

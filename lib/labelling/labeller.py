@@ -1,5 +1,8 @@
-"""The widget in which a person labels rows: a button and a number key a class, skip, undo, and answers to correct."""
+"""The widget in which a person labels rows: a button and a key a class, skip, undo, and answers to correct."""
 
+import signal
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 
 import anywidget
@@ -8,6 +11,7 @@ import traitlets
 from lib.data.escaping import in_html, isolated, shortened, visible
 from lib.fields import StudyError, brief
 from lib.labelling.agreement import say_agreement, say_stop
+from lib.labelling.keys import class_keys, command_keys
 from lib.labelling.state import Labelling
 
 HERE = Path(__file__).parent
@@ -32,8 +36,13 @@ class Labeller(anywidget.AnyWidget):
         super().__init__()
         self.labelling, self.stop_at = labelling, stop_at
         self.correcting = None  # the answered row that is shown again
-        self.on_msg(lambda _, answer, __: self.receive(answer))
+        self.on_msg(lambda _, answer, __: self.hear(answer))
         self.go_on()
+
+    def hear(self, answer: dict) -> None:
+        """A message from the page: it takes milliseconds, in which no interrupt leaves half an answer."""
+        with uninterrupted():
+            self.receive(answer)
 
     def receive(self, answer: dict) -> None:
         """An answer from the page: {"row": 17, "label": "positive"}, {"row": 17, "skip": true} or {"undo": true}.
@@ -98,6 +107,19 @@ class Labeller(anywidget.AnyWidget):
         return (data, *metadata) if metadata else data
 
 
+@contextmanager
+def uninterrupted():
+    """Ignore interrupts of the kernel in the block."""
+    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def describe(labelling: Labelling, stop_at: float, correcting: int | None = None) -> dict:
     """All that the widget shows, as plain values. correcting: the row shown, if it has an answer already."""
     pending, said, rows = labelling.pending, labelling.said, labelling.rows
@@ -112,8 +134,11 @@ def describe(labelling: Labelling, stop_at: float, correcting: int | None = None
     if correcting is not None:
         before = said.lines[rows.keys[correcting]]
         row, place = correcting, f"correcting an answer: {before['label'] or 'skipped'}"
+    keys = class_keys(rows.labels)
     return {
         "labels": list(rows.labels),
+        "keys": keys,
+        "commands": command_keys(keys),
         "counts": list(labelling.counts.values()),
         "columns": list(rows.columns),
         "row": row,

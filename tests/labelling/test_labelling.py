@@ -99,7 +99,7 @@ MISTAKES = {
     "class with a comma": (
         'text,label\na,"x, y"\n',
         {},
-        ("'x, y'", "'x' or 'y', or add it to labels in double quotes"),
+        ("row 1", "'x, y' are 2 labels", "add it to labels in double quotes"),
     ),
     "semicolon in a name": ("a;b,label\na,x\n", {}, ("no column 'text'", "choose from 'a;b', 'label'")),
     "class without a name": (GOOD, {"labels": ["x", ""]}, ("a name is empty", "give each class a name")),
