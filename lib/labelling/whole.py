@@ -39,8 +39,6 @@ def replaced_folder(folder: Path, before: Path | None = None) -> Iterator[Path]:
     """
     scratch, aside = (folder.with_name(f"{folder.name}.{end}") for end in ("tmp", "old"))
     try:
-        if aside.exists() and not folder.exists():  # killed between the two
-            aside.rename(folder)
         for left in (scratch, aside):
             shutil.rmtree(left, ignore_errors=True)
         scratch.mkdir(parents=True)
