@@ -12,8 +12,9 @@ import numpy as np
 from lib.command.hub_data import exported
 from lib.command.options import HUB, Command, UsageError
 from lib.data import own
-from lib.data.files import as_text, read_table
+from lib.data.files import read_table
 from lib.data.tasks import TASKS, UNLABELLED
+from lib.data.values import as_text
 from lib.fields import StudyError, first_of
 from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, read_rows
 from lib.protocol import PROFILES, read_profile

@@ -1,7 +1,6 @@
 """The text of a file whose encoding nobody has named."""
 
 import codecs
-import re
 from pathlib import Path
 
 from lib.fields import StudyError
@@ -46,15 +45,17 @@ def wide(content: bytes) -> str:
         if content.startswith(bom):
             return encoding
     sample = content[: 2**16]
-    even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if max(even, odd) < 0.02 * len(sample) or min(even, odd) > 0.1 * max(even, odd):
-        return ""
-    return "utf-16-be" if even > odd else "utf-16-le"
+    for encoding, first in (("utf-16-be", 0), ("utf-16-le", 1)):
+        zeros, others = sample[first::2].count(0), sample[1 - first :: 2].count(0)
+        enough = zeros > max(0.02 * len(sample), 10 * others)  # a zero in a text of UTF-8 stands alone
+        if enough and "\n" in sample.decode(encoding, "ignore"):
+            return encoding
+    return ""
 
 
 def is_utf_8(lenient: str, broken: int) -> bool:
     """Whether more letters or more lines fit UTF-8 than do not: in other encodings, hardly any does by chance."""
-    fitting = len(re.sub("[\x00-\x7f\ufffd]", "", lenient))
+    fitting = len(lenient) - len(lenient.encode("ascii", "ignore")) - lenient.count("\ufffd")
     lines = [line for line in lenient.split("\n") if not line.isascii()]
     whole = sum("\ufffd" not in line for line in lines)
     return fitting >= broken or whole > len(lines) - whole

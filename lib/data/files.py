@@ -7,93 +7,31 @@ import csv
 import gzip
 import io
 import json
-import math
 import re
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date, datetime, time
-from decimal import Decimal
 from itertools import takewhile
 from pathlib import Path
 from statistics import median
 
-import pandas as pd
-
 from lib.data.encodings import decoded
 from lib.data.escaping import from_cell
+from lib.data.values import as_text, plain
 from lib.fields import StudyError, brief, first_of, one_of
 
-SURROGATES = re.compile("[\ud800-\udfff]")  # halves of a character, which no tokenizer and no file takes
-# whole cells by which programs write that there is no value, in any case
-MISSING = {
-    *("", "nan", "-nan", "+nan", "nat", "null", "na", "n/a", "<na>", "#na", "#n/a n/a", "(null)", "<null>", r"\n"),
-    *("undefined", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "[]", "{}", "()", "''", '""'),
-    # errors of a spreadsheet, in English, German, French and Spanish
-    *("#n/a", "#ref!", "#div/0!", "#value!", "#name?", "#num!", "#null!", "#spill!", "#calc!", "#field!", "#error!"),
-    *("#nv", "#bezug!", "#wert!", "#zahl!", "#n/d", "#valeur!", "#nom?", "#nombre!", "#¡ref!", "#¡valor!", "#¿nombre?"),
-}
-UNSEEN = "\u200b\u2060\ufeff\u00ad"  # blanks without width
 LARGEST = 2**53  # whole numbers above it are not exact as floats
-
 LONGEST = 2**31 - 1  # characters of a field; a text is cut at max_length tokens later
 SEPARATORS = (";", "\t", "|")  # besides the comma: where a header is one field that holds one of them
 WANTED = "write one object a line, or a list of objects"  # in json
 PACKED = (".gz", ".zip")
 BEGINNINGS = {  # of files that are not text
     b"PK\x03\x04": ("a zip or an .xlsx", ".xlsx"),
-    b"PAR1": ("a parquet file", ".parquet"),
+    b"PAR1\x15": ("a parquet file", ".parquet"),
     b"\x1f\x8b": ("packed with gzip", ""),
     b"\xd0\xcf\x11\xe0": ("an .xls, or a workbook with a password", ""),
 }
-
-
-# ---- what a value is
-
-
-def is_missing(text: str) -> bool:
-    """Whether a cell, as `as_text` gives it, stands for no value: "", "nan", "NULL", "#REF!" and their like.
-
-    "None" is how Python writes it; "none" may well be a class or an answer.
-    """
-    text = text.strip().strip(UNSEEN)
-    return text == "None" or text.casefold() in MISSING
-
-
-def as_text(value) -> str:
-    """A value as a person would write it, without blanks around it: no value as "", a list as JSON writes it."""
-    if not isinstance(value, str):
-        value = plain(value)
-        value = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return SURROGATES.sub("\ufffd", value).strip()
-
-
-def plain(value):
-    """A value as one of JSON's kinds: dates, decimals, bytes and others as text, None, NaN and NaT as None."""
-    match value:
-        case str() | bool() | int() | None:
-            return value
-        case list() | tuple():
-            return [plain(one) for one in value]
-        case dict():
-            return {str(name): plain(one) for name, one in value.items()}
-        case bytes():
-            return value.decode("utf-8", "replace")
-    if hasattr(value, "tolist"):  # of numpy
-        return plain(value.tolist())
-    if pd.isna(value):
-        return None
-    match value:
-        case float():
-            return value if abs(value) < math.inf else str(value)
-        case Decimal():
-            return f"{value.normalize():f}"
-        case datetime():
-            return value.isoformat(" ").removesuffix(" 00:00:00")
-        case date() | time():
-            return value.isoformat()
-    return str(value)
 
 
 # ---- the file
@@ -176,10 +114,8 @@ def under_header(lines: list[tuple[int, list]], path: Path) -> tuple[list[dict],
         if len(cells) != len(first):
             hint = 'write texts with separators or line breaks in double quotes (")'
             raise StudyError(f"{path}, line {line}: {len(cells)} fields, but the header has {len(first)}: {hint}")
-    named = column_names([from_cell(as_text(name)) for name in first], path)
-    used = {place for places in filled[top:] for place in places}  # formatted cells and separators may follow
-    table = [[cells[place] for place in sorted(used)] for _, cells in below]
-    names = [named[place] for place in sorted(used)]
+    names = column_names([from_cell(as_text(name)) for name in first], path)
+    table = [cells for _, cells in below]
     shown = [[from_cell(cell) if isinstance(cell, str) else cell for cell in cells] for cells in table]
     hidden = sum(before != after for before, after in zip(table, shown, strict=True))
     above = [repr(as_text(lines[n][1][place])) for n in range(top) for place in filled[n]]
@@ -192,8 +128,8 @@ def count_titles(lines: list[tuple[int, list]], filled: list[list[int]]) -> int:
     """How many lines above the header have one cell only, the first of the sheet, as a title or a date of export."""
     left = min((places[0] for places in filled if places), default=0)
     titles = [*takewhile(lambda n: filled[n] in ([], [left]) and len(lines[n][1]) > 1, range(len(lines)))]
-    below = list(map(len, filled[len(titles) :]))
-    return len(titles) if below and (len(titles) == 1 or median(below) > 1) else 0
+    below = [len(places) for places in filled[len(titles) :]]
+    return len(titles) if len(titles) == 1 or (len(below) > len(titles) and median(below) > 1) else 0
 
 
 def column_names(header, path: Path) -> list[str]:
@@ -203,7 +139,7 @@ def column_names(header, path: Path) -> list[str]:
     """
     found = [name.strip() or f"column {place}" for place, name in enumerate(header, 1)]
     if twice := [repr(name) for name, times in Counter(found).items() if times > 1]:
-        raise StudyError(f"{path}: several columns have the same name, {first_of(twice)}: rename all but one")
+        raise StudyError(f"{path}: two columns have the same name, {first_of(twice)}: rename one of them")
     return found
 
 
@@ -215,11 +151,11 @@ def read_csv(content: bytes, path: Path, separator: str = "") -> tuple[list[dict
     limit = csv.field_size_limit(LONGEST)
     try:
         named = re.match(r'"?sep=(.)"?\r?\n', text)  # as Excel takes it
-        lines = records(text, path, separator or (named[1] if named else separator_of(text)))
+        lines, cut = records(text, path, separator or (named[1] if named else separator_of(text)))
     finally:
         csv.field_size_limit(limit)
     rows, more = under_header([(line, fields) for line, fields in lines[bool(named) :] if fields], path)
-    return rows, notes + more
+    return rows, notes + cut + more
 
 
 def read_tsv(content: bytes, path: Path) -> tuple[list[dict], list[str]]:
@@ -233,15 +169,28 @@ def separator_of(text: str) -> str:
     return others[0] if len(others) == 1 else ","
 
 
-def records(text: str, path: Path, separator: str) -> list[tuple[int, list[str]]]:
-    """(line of the file, fields) of each record, however long. Blanks may stand before a quote."""
+def records(text: str, path: Path, separator: str) -> tuple[list[tuple[int, list[str]]], list[str]]:
+    """(line of the file, fields) of each record, however long; and whether the file is cut short, without the last.
+
+    Blanks may stand before a quote. Raises StudyError.
+    """
     for blanks in (True, False):  # no quote opens after blanks in a text like  5, "six" and seven
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=blanks)
+        found = []
         try:
-            return [(lines.line_num, fields) for fields in lines]
+            found.extend((lines.line_num, fields) for fields in lines)
         except csv.Error as error:
-            said = f"{path}, line {lines.line_num}: {error}: mend the line, or give a .jsonl file"
-    raise StudyError(said)
+            said = str(error)
+        else:
+            if text.endswith("\ufffd") and len(found) > 1 and len(found[-1][1]) < len(found[0][1]):
+                return found[:-1], [f"left out, line {found[-1][0]}: the file ends in the middle of it"]
+            return found, []
+    begun = found[-1][0] + 1 if found else 1
+    if "unexpected end" not in said:
+        raise StudyError(f"{path}, line {lines.line_num}: {said}: mend the line, or give a .jsonl file")
+    if begun != lines.line_num or len(found) < 2:
+        raise StudyError(f"{path}, line {begun}: a quote opens and does not end: write one at the end of the text")
+    return found, [f"left out, line {begun}: the file ends in the middle of it"]
 
 
 def read_json(content: bytes, path: Path) -> tuple[list[dict], list[str]]:
@@ -302,7 +251,7 @@ def read_parquet(content: bytes, path: Path) -> tuple[list[dict], list[str]]:
 
 
 def read_xlsx(content: bytes, path: Path) -> tuple[list[dict], list[str]]:
-    """Rows of the first sheet. Raises StudyError for formulas whose results the file lacks."""
+    """Rows of the first sheet. A formula whose result the file lacks is read as it is: so programs write "= a text"."""
     from openpyxl import load_workbook
 
     book = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
@@ -311,22 +260,27 @@ def read_xlsx(content: bytes, path: Path) -> tuple[list[dict], list[str]]:
     sheet, others = book.worksheets[0], len(book.sheetnames) - 1
     notes = [f"of {others + 1} sheets, the first is read: {sheet.title!r}"] if others else []
     lines = [list(line) for line in sheet.iter_rows()]
+    values = [[cell.value for cell in line] for line in lines]
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         sheets = [archive.read(name) for name in archive.namelist() if name.startswith("xl/worksheets/")]
-    if any(b"<f" in one or b"mergeCell" in one for one in sheets):  # to look closer takes twice as long
+    if any(re.search(rb"<f[ >]|<mergeCell", one) for one in sheets):  # to look closer takes twice as long
         whole = load_workbook(io.BytesIO(content)).worksheets[0]
         empty = {cell.coordinate for line in lines for cell in line if is_empty(cell)}
-        formulas = [cell.coordinate for line in whole.iter_rows() for cell in line if cell.data_type == "f"]
-        if lacking := [place for place in formulas if place in empty]:
-            raise StudyError(
-                f"{path}: the formulas in {first_of(lacking, 3)} have no results: open it in Excel and save it again"
-            )
+        formulas = [cell for line in whole.iter_rows() for cell in line if cell.data_type == "f"]
+        lacking = [cell for cell in formulas if cell.coordinate in empty]
+        for cell in lacking:
+            values[cell.row - 1][cell.column - 1] = str(getattr(cell.value, "text", cell.value))
+        places = first_of([cell.coordinate for cell in lacking], 3)
+        notes += [f"formulas without a result, read as they are: {places}; Excel saves results"] if lacking else []
         merged = [str(cells) for cells in whole.merged_cells.ranges]
         notes += [f"merged cells, of which the first alone has the value: {first_of(merged, 3)}"] if merged else []
-    values = [(number, [cell.value for cell in line]) for number, line in enumerate(lines, 1)]
-    values = [(number, cells) for number, cells in values if any(cell is not None for cell in cells)]
-    longest = max((len(cells) for _, cells in values), default=0)
-    rows, more = under_header([(number, [*cells, *[None] * (longest - len(cells))]) for number, cells in values], path)
+    used = sorted({place for cells in values for place, cell in enumerate(cells) if cell is not None})
+    table = [
+        (number, [cells[place] if place < len(cells) else None for place in used])  # formatted cells may lie around it
+        for number, cells in enumerate(values, 1)
+        if set(cells) - {None}
+    ]
+    rows, more = under_header(table, path)
     return rows, notes + more
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.files import is_missing
 from lib.data.tasks import UNLABELLED
+from lib.data.values import is_missing
 from lib.fields import StudyError, first_of, names, one_of
 from lib.labelling.spelling import in_order, one_spelling, parts_of, plain, say_alike, say_several
 

@@ -15,9 +15,9 @@ import pandas as pd
 from lib import acquisition, scoring, uncertainty
 from lib.active_learning import device, settled
 from lib.data.escaping import in_cell, in_markdown
-from lib.data.files import SURROGATES, as_text
 from lib.data.rows import load_tokenizer
 from lib.data.tasks import UNLABELLED
+from lib.data.values import SURROGATES, as_text
 from lib.fields import StudyError, named, one_of
 from lib.labelling import annotators, changes
 from lib.labelling.agreement import LIMITS, say_accuracy

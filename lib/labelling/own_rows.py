@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.data.files import as_text, read_table
+from lib.data.files import read_table
 from lib.data.tasks import UNLABELLED
+from lib.data.values import as_text
 from lib.fields import StudyError, first_of
 from lib.labelling.classes import check_classes, class_names, classes_in, classes_of, settle
 from lib.protocol import digest

@@ -127,7 +127,8 @@ def read_file(given: str, columns: list[str]) -> tuple[list[str], list[list[str]
     """The header of a file, its rows, and the texts in them. given: its path; -: standard input, a csv."""
     sys.path.insert(0, str(HERE))
     try:
-        from lib.data.files import as_text, read_table
+        from lib.data.files import read_table
+        from lib.data.values import as_text
     except ImportError as error:
         raise SystemExit(f"score.py: {error}: run pip install -r requirements.txt to read files") from error
     try:
