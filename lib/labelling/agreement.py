@@ -99,6 +99,19 @@ def say_agreement(labelling: Labelling) -> str:
     )
 
 
+def say_accuracy(labelling: Labelling) -> str:
+    """How many labels of the last rows drawn at random the model had predicted that had not seen them."""
+    curve = learning_curve(labelling)
+    curve = curve[curve["picked"] == "random"]
+    if not len(curve):
+        return "accuracy not measured yet"
+    last = curve.iloc[-1]
+    return (
+        f"accuracy {percent(last['agreement'])}, measured on {last['rows']} rows drawn at random, 95 % interval "
+        f"{percent(last['low'])} to {percent(last['high'])}"
+    )
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 

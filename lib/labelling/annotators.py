@@ -31,12 +31,13 @@ def others(labelling: Labelling) -> dict[str, Said]:
     """
     mine = labelling.journal.path
     above = mine.parent.parent if labelling.annotator else mine.parent
-    found, here = {}, (labelling.journal.lines or [{}])[0].get("columns")
+    found, here = {}, list(labelling.rows.columns)
     for path in [above / JOURNAL, *sorted(above.glob(f"*/{JOURNAL}"))]:
-        first = read_lines(path)[:1] if path.exists() and path != mine else []
-        if first and first[0].get("columns") == here and not first[0].get("answers"):
+        lines = read_lines(path.read_bytes())[0] if path.exists() and path != mine else []
+        first = next((line for line in lines if "journal" in line), {})
+        if first.get("columns") == here and not first.get("answers"):
             name = NAMELESS if path.parent == above else path.parent.name
-            found[name] = Journal(path, {key: value for key, value in first[0].items() if key != "journal"}).said()
+            found[name] = Journal(path, {key: value for key, value in first.items() if key != "journal"}).said()
     return found
 
 

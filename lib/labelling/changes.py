@@ -28,7 +28,9 @@ def corrected(labelling: Labelling) -> list[tuple[dict, int]]:
     return [
         (line, n)
         for line, n in places
-        if n is not None and labelling.rows.keys[n] not in answers and alike(line["texts"], labelling.rows.texts[n])
+        if n is not None
+        and labelling.rows.keys[n] not in answers
+        and alike(line.get("texts", []), labelling.rows.texts[n])
     ]
 
 
@@ -63,8 +65,8 @@ def follow_file(labelling: Labelling) -> int:
 
 
 def say_changes(labelling: Labelling) -> list[str]:
-    """A sentence for each kind of answers that do not fit the file, with rows and what to do."""
-    name, rows, notes = labelling.rows.path.name, labelling.rows, []
+    """A sentence for lines of the journal that are damaged, and for each kind of answers that do not fit the file."""
+    name, rows, notes = labelling.rows.path.name, labelling.rows, list(filter(None, [labelling.journal.note]))
     if lost := gone(labelling):
         found = corrected(labelling)
         way = "bring these texts back to have the labels again"

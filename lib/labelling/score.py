@@ -1,16 +1,20 @@
 """Label texts with the classifier in this folder. It needs what requirements.txt names beside it, and nothing else.
 
   python score.py "a text" "another text"     these texts; two arguments a row if it was trained on pairs
-  python score.py --file my.csv               rows of a csv with the columns it was trained on; -: standard input
+  python score.py --file my.csv               rows of a file with the columns it was trained on
 
-A csv goes to standard output: the texts, or all columns of the file, then label and probability.
+A file is a csv, tsv, xlsx, json, jsonl or parquet, also in gz or zip; -: a csv from standard input. A csv goes to
+standard output: the texts, or all columns of the file, then prediction and probability.
 """
 
 import argparse
 import csv
 import json
 import sys
+from functools import partial
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors.torch import load_file
@@ -20,6 +24,19 @@ from torch.nn import functional as F
 HERE = Path(__file__).resolve().parent
 HEIGHTS = (3, 4, 5)  # of the CNN's filters, in tokens
 BATCH = 32  # rows of like length in a pass
+TANH_GELU = partial(F.gelu, approximate="tanh")
+ACTIVATIONS = {  # hidden_act of a BERT's configuration
+    **dict.fromkeys(("gelu", "gelu_python"), F.gelu),
+    **dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), TANH_GELU),
+    **dict.fromkeys(("silu", "swish"), F.silu),
+    **{
+        "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+        "relu": F.relu,
+        "relu6": F.relu6,
+        "leaky_relu": F.leaky_relu,
+    },
+    **{"mish": F.mish, "sigmoid": torch.sigmoid, "tanh": torch.tanh},
+}
 
 
 class Scorer:
@@ -68,7 +85,7 @@ class Scorer:
         table = {name: self.bert[f"embeddings.{name}_embeddings.weight"] for name in ("word", "position", "token_type")}
         hidden = table["word"][tokens_NL] + table["position"][: tokens_NL.shape[1]] + table["token_type"][segments_NL]
         hidden = self.norm(hidden, "embeddings")
-        heads = self.config["num_attention_heads"]
+        heads, activation = self.config["num_attention_heads"], ACTIVATIONS[self.config["hidden_act"]]
         for n in range(self.config["num_hidden_layers"]):
             at = f"encoder.layer.{n}"
             query, key, value = (
@@ -78,7 +95,7 @@ class Scorer:
             seen = F.scaled_dot_product_attention(query, key, value, attn_mask=real_NL[:, None, None])
             seen = self.linear_layer(seen.transpose(1, 2).flatten(2), f"{at}.attention.output.dense")
             hidden = self.norm(hidden + seen, f"{at}.attention.output")
-            wide = F.gelu(self.linear_layer(hidden, f"{at}.intermediate.dense"))
+            wide = activation(self.linear_layer(hidden, f"{at}.intermediate.dense"))
             hidden = self.norm(hidden + self.linear_layer(wide, f"{at}.output.dense"), f"{at}.output")
         return hidden
 
@@ -106,30 +123,62 @@ class Scorer:
         return F.linear(hidden, d["output.weight"], d["output.bias"])
 
 
+def read_file(given: str, columns: list[str]) -> tuple[list[str], list[list[str]], list[tuple[str, ...]]]:
+    """The header of a file, its rows, and the texts in them. given: its path; -: standard input, a csv."""
+    sys.path.insert(0, str(HERE))
+    try:
+        from lib.data.files import read_table
+        from lib.data.values import as_text
+    except ImportError as error:
+        raise SystemExit(f"score.py: {error}: run pip install -r requirements.txt to read files") from error
+    try:
+        with TemporaryDirectory() as folder:
+            path = Path(given)
+            if given == "-":
+                path = Path(folder) / "standard input.csv"
+                path.write_bytes(sys.stdin.buffer.read())
+            held, notes = read_table(path)
+    except ValueError as error:  # a StudyError
+        raise SystemExit(f"score.py: {error}") from error
+    for note in notes:
+        print(f"score.py: {note}", file=sys.stderr)
+    header = list(dict.fromkeys(name for row in held.values() for name in row))
+    if lacking := [name for name in columns if name not in header]:
+        raise SystemExit(f"score.py: {given} has no column {lacking[0]!r}: its columns are {', '.join(header[:12])}")
+    table = [{name: as_text(row.get(name)) for name in header} for row in held.values()]
+    return header, [list(row.values()) for row in table], [tuple(row[name] for name in columns) for row in table]
+
+
+def free_name(name: str, header: list[str]) -> str:
+    """The name, with a number after it if a column of the file has it already."""
+    numbered = (f"{name} {number}" for number in count(2))
+    return name if name not in header else next(other for other in numbered if other not in header)
+
+
 def main(arguments=None) -> None:
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     reader.add_argument("texts", nargs="*", help="texts to label")
-    reader.add_argument("--file", help="a csv with a header in UTF-8; -: standard input")
+    reader.add_argument("--file", help="a csv, tsv, xlsx, json, jsonl or parquet; -: a csv from standard input")
     given = reader.parse_args(arguments)
     if bool(given.texts) == bool(given.file):
         reader.error("give texts, or --file")
     scorer = Scorer()
     width = len(scorer.columns)
     if given.file:
-        try:
-            with open(0 if given.file == "-" else given.file, encoding="utf-8-sig", newline="") as file:
-                header, *table = csv.reader(file)
-            places = [[name.strip() for name in header].index(name) for name in scorer.columns]
-            rows = [tuple(line[place] for place in places) for line in table]
-        except (OSError, ValueError, IndexError) as error:
-            reader.error(f"{given.file}: {error}: give a csv with the columns {', '.join(scorer.columns)}")
+        header, table, rows = read_file(given.file, scorer.columns)
     else:
         header = scorer.columns
         table = rows = [tuple(given.texts[n : n + width]) for n in range(0, len(given.texts), width)]
+    whole = [n for n, row in enumerate(rows) if all(row) or not given.file]
+    if len(whole) < len(rows):
+        print(f"score.py: {len(rows) - len(whole)} rows have no text and get no prediction", file=sys.stderr)
+    scores = dict(zip(whole, scorer([rows[n] for n in whole]), strict=True))
+    sys.stdout.reconfigure(encoding="utf-8", newline="")
     writer = csv.writer(sys.stdout)
-    writer.writerow([*header, "label", "probability"])
-    for line, (label, probability) in zip(table, scorer(rows), strict=True):
-        writer.writerow([*line, label, f"{probability:.4f}"])
+    writer.writerow([*header, free_name("prediction", header), free_name("probability", header)])
+    for n, line in enumerate(table):
+        label, probability = scores.get(n, ("", None))
+        writer.writerow([*line, label, "" if probability is None else f"{probability:.4f}"])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Labelling one's own rows by active learning: what is known, and what is asked next."""
 
-import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -11,10 +9,12 @@ from sklearn.metrics import cohen_kappa_score
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, one_of
 from lib.labelling.chooser import Chooser, Wanted
+from lib.labelling.classes import class_names
 from lib.labelling.journal import Journal, Said
 from lib.labelling.own_rows import OwnRows
 from lib.model import Classifier
 from lib.protocol import Protocol
+from lib.store.files import read_json, write_json
 
 
 def output_folder(path: Path, save: str, answers: str) -> Path:
@@ -28,7 +28,8 @@ class Labelling:
     The first `protocol.start` labels are of rows drawn at random. Then each batch has `at_random` rows drawn at
     random, which say without bias how often the model is right about unlabelled rows, and up to `protocol.query` in
     all, the others by the protocol's strategy. Those at random may be asked while the others are chosen: see
-    `begin_batch`. Rows are numbers into `rows`. Raises StudyError as OwnRows and Journal do.
+    `begin_batch`. Rows are numbers into `rows`. renamed: classes that had another name when labels were given, as
+    `former_names` takes it. Raises StudyError as OwnRows, Journal and `former_names` do.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Labelling:
         answers: str = "",
         annotator: str = "",
         balance: float = 0.0,
+        renamed: str = "",
     ):
         if not 0 <= at_random <= protocol.query:
             raise StudyError(f"at_random={at_random} is not allowed: give 0 to query={protocol.query}")
@@ -48,10 +50,14 @@ class Labelling:
         self.annotator = annotator  # whose labels these are, "" if nobody asks
         self.journal = Journal(self.folder / "journal.jsonl", {"columns": list(rows.columns), "answers": answers})
         self.row_of = {key: n for n, key in enumerate(rows.keys)}
+        self.rename(former_names(renamed, rows.labels))
         if others := set(self.said.answers.values()) - {None, *rows.labels}:
             named = ", ".join(map(repr, sorted(others)))
             plural, it = ("labels", "them") if len(others) > 1 else ("label", "it")
-            raise StudyError(f"{self.journal.path} holds the {plural} {named}: add {it} to labels, or choose save")
+            raise StudyError(
+                f"{self.journal.path} holds the {plural} {named}: add {it} to labels, give the present name as "
+                "renamed='old=new', or choose save"
+            )
 
     # ---- what is known
 
@@ -121,6 +127,16 @@ class Labelling:
         rows, held = self.rows, self.rows.labels_N[row]
         about = {"row": rows.keys[row], "number": rows.numbers[row], "texts": list(rows.texts[row])}
         return {**about, "label": label, "file": None if held == UNLABELLED else rows.labels[held]}
+
+    def rename(self, names: dict[str, str]) -> None:
+        """Let labels under former names of classes count under the present ones: former → present."""
+        said = {*self.said.answers.values(), *(name for batch in self.said.batches for name in batch["predicted"])}
+        if said.intersection(names):
+            self.journal.append(renamed=names)
+            if last := self._last_predictions():
+                self._keep_predictions(
+                    last["batch"], {key: names.get(name, name) for key, name in last["predictions"].items()}
+                )
 
     def undo(self) -> None:
         """Take back the last answer: the one before it holds again, or its row is asked about again, first of all."""
@@ -218,16 +234,19 @@ class Labelling:
 
     def _compare(self, predictions: dict[str, str]) -> float | None:
         """Cohen's κ with the last model, over the rows that both predicted unlabelled; None if there is none."""
-        number, path = self.number, self.folder / "predictions.json"
-        last = json.loads(path.read_text("utf-8")) if path.exists() else None
-        scratch = path.with_suffix(".tmp")
-        scratch.write_text(json.dumps({"batch": number, "predictions": predictions}), "utf-8")
-        os.replace(scratch, path)
+        number, last = self.number, self._last_predictions()
+        self._keep_predictions(number, predictions)
         before = self.said.batches[number - 1]["predicted"] if number else [None]
         if last is None or last["batch"] != number - 1 or None in before:  # no model chose the batch before
             return None
         both = [key for key in predictions if key in last["predictions"]]
         return kappa([predictions[key] for key in both], [last["predictions"][key] for key in both])
+
+    def _last_predictions(self) -> dict | None:
+        return read_json(self.folder / "predictions.json")
+
+    def _keep_predictions(self, number: int, predictions: dict[str, str]) -> None:
+        write_json(self.folder / "predictions.json", {"batch": number, "predictions": predictions})
 
     def answer_from_column(self, batches: int) -> None:
         """Let the answers of the file stand for a person, until there are so many batches or no row is left."""
@@ -237,6 +256,22 @@ class Labelling:
             for row in [row for row in self.asked(number) if row in self.pending]:
                 answer = self.rows.answers_N[row]
                 self._answer(row, None if answer == UNLABELLED else self.rows.labels[answer])
+
+
+def former_names(renamed: str, labels: tuple[str, ...]) -> dict[str, str]:
+    """'neg=negative, pos=positive' → former name: present name. Raises StudyError unless only the second is a class."""
+    names = {}
+    for pair in class_names(renamed):
+        former, sign, present = (part.strip() for part in pair.partition("="))
+        if not sign or not former or present not in labels:
+            raise StudyError(
+                f"renamed={renamed!r} is not allowed: write 'former name=present name', the present one being "
+                f"{one_of(map(repr, labels))}"
+            )
+        if former in labels:
+            raise StudyError(f"renamed={renamed!r}: {former!r} is still a class: leave it out of labels")
+        names[former] = present
+    return names
 
 
 def kappa(first_N, second_N) -> float:

@@ -115,8 +115,7 @@ def test_an_ambiguous_row_keeps_its_note_until_it_is_answered_without(people, tm
     _, exact = handover.write_labels(session, tmp_path / "out")
     [line] = map(json.loads, exact.read_text("utf-8").splitlines())
     assert (line["by"], line["ambiguous"], line["label"]) == ("Ana", "irony?", "positive")
-    handover.write_table(session, [second], tmp_path / "a.csv", tmp_path / "a.jsonl")
-    line = json.loads((tmp_path / "a.jsonl").read_text("utf-8"))
+    line = json.loads(handover.as_tables(session, [second])[1])
     assert (line["label"], line["ambiguous"]) == (None, "yes")
 
     shown.receive({"correct": first})
