@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from lib.data import study_rows
-from lib.data.tasks import TASKS, Texts
+from lib.data.tasks import TASKS, Texts, labels_of
 from lib.fields import StudyError
 from lib.protocol import Protocol
 from lib.reading import statistics
@@ -140,7 +140,7 @@ def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, 
         return pd.DataFrame(columns=SCORED)
     pool = pool[pool["round"] == pool.groupby("run")["round"].transform(lambda rounds: min(after, rounds.max()))]
     picked = results.load("rounds", scored, store).groupby("run")["picked"].sum()
-    labels = {task: texts[task].labels if task in texts else TASKS[task].labels for task in known}
+    labels = labels_of(scored)
     rows = pool.groupby("task", sort=False)["row"].unique()
     said = [_said_of(task, numbers, labels[task], texts.get(task)) for task, numbers in rows.items()]
     pool = pool.merge(pd.concat(said), on=["task", "row"])

@@ -127,7 +127,7 @@ def say_precision(runs: pd.DataFrame) -> list[str]:
 def say_ties(rounds: pd.DataFrame) -> list[str]:
     """A sentence for each strategy whose scores left its picks to chance, since more rows than it picks share one."""
     sentences = []
-    scored = rounds[rounds["health"].map(bool)] if "health" in rounds else rounds[:0]
+    scored = rounds[rounds["health"].map(bool).astype(bool)] if "health" in rounds else rounds[:0]
     for (task, strategy), some in scored.groupby(["task", "strategy"], sort=False):
         tied = some["health"].map(lambda health: health["ties_at_rank_query"]) >= some["picked"].map(len)
         if tied.any():
