@@ -298,7 +298,6 @@ SHORT = (CONTRAST, "sst2")  # single sentences: cheaper
 QUESTIONS: dict[str, Callable[[Protocol], dict]] = {
     "BALD": lambda usual: {},
     "random": lambda usual: {"strategies": "random"},
-    "random, all rows": lambda usual: {"strategies": "random", "random_pool": "train"},
     "warm restart": lambda usual: {"restart": "warm"},
     "MC dropout in the decoder": lambda usual: {"mc_dropout": "decoder"},
     "linear decoder": lambda usual: {"decoder": "linear"},

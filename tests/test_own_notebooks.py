@@ -77,19 +77,28 @@ def test_every_notebook_that_data_runs_draws_a_file_of_other_classes(own, tmp_pa
         assert list(tmp_path.glob(f"{path.stem[:2]}_*.png"))
 
 
-@pytest.mark.parametrize("left", [0, 1, 2, -1], ids=lambda left: f"{left} runs" if left >= 0 else "all but one")
-def test_a_stop_at_any_point_leaves_notebooks_that_draw_what_is_there(left, own, tmp_path, monkeypatch, capsys):
+STOPS = {  # which of the runs, in the order in which they are computed, are there
+    "none": slice(0),
+    "the first": slice(1),
+    "the first two": slice(2),
+    "all but the last": slice(-1),
+    "the last": slice(-1, None),  # as where the others failed
+}
+
+
+@pytest.mark.parametrize("there", STOPS.values(), ids=STOPS)
+def test_a_stop_at_any_point_leaves_notebooks_that_draw_what_is_there(there, own, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(REDRAW, "1")
     for path in PATHS:
         store, output = tmp_path / path.stem, tmp_path / "figures"
         store.mkdir()
         runs = own.runs(path, own.folder / "runs")
-        if len(runs) <= left:
+        if runs[there] == runs:
             continue
-        for run in runs[:left]:
+        for run in runs[there]:
             shutil.copytree(run.folder, store / run.name)
         values = own.values(path, store, output)
-        if not left:
+        if not runs[there]:
             with pytest.raises(NothingToDraw, match=rf"{len(runs)} of {len(runs)} runs are not there"):
                 run_here(path, values, monkeypatch)
             continue

@@ -123,7 +123,7 @@ def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabe
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
     table: as lib.reading.statistics.paired_difference returns it, with the columns `x`, `by` and `panel`.
-    Differences of one run have no interval, and no bar.
+    Differences of too few runs have no interval, and no bar.
     """
     figure, axes = panels(table[panel].nunique(), height=2.8, sharey=True)
     for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):
