@@ -166,7 +166,7 @@ def extremes(scored: pd.DataFrame, examples: int) -> pd.DataFrame:
     Where texts are missing, the numbers of the rows and their overlap are shown.
     """
     pieces = []
-    for _, some in scored.sort_values("bald").groupby(["task", "class"], sort=False):
+    for _, some in scored.sort_values("bald", kind="stable").groupby(["task", "class"], sort=False):
         pieces += [some.head(examples), some.tail(examples)]
     table = pd.concat(pieces) if pieces else scored[:0]
     numbers = ["row", "overlap"] if table["first"].isna().any() else []
