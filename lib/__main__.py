@@ -25,7 +25,6 @@ __all__ = ["OPTIONS", "main", "plan", "read_notebooks"]
 CHECKOUT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = CHECKOUT / "notebooks"
 EXECUTED = CHECKOUT / "executed"
-HUB = "https://huggingface.co"
 
 
 def main(arguments: list[str], notebooks: Path = NOTEBOOKS, executed: Path = EXECUTED) -> int:
@@ -130,16 +129,10 @@ def stop_on_signals() -> None:
 
 def stay_offline() -> None:
     """If the Hub does not answer, it is not asked again, for half a minute a data set."""
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
+    from lib.data.sources import hub_answers, offline
 
-    try:
-        urlopen(Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD"), timeout=5).close()
-    except HTTPError:
-        pass  # an answer
-    except (OSError, HTTPException, ValueError):
-        os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    if not hub_answers():
+        offline()
 
 
 # ---- the run

@@ -20,6 +20,7 @@ from lib.store.provenance import ROOT
 
 KERNEL = "bert-bald"
 NOTHING = "NothingToDraw"  # the class of lib.sweeps.compute's error that is none under --redraw
+UNFINISHED = "bert_bald_unfinished"  # in the metadata of a notebook whose kernel died
 STARTS = 3  # of a kernel that dies before it has run anything
 MISTAKES = ("StudyError", "DamagedStudy", NOTHING)  # classes of errors that are the user's, and one line
 
@@ -140,6 +141,7 @@ def mark_unfinished(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
     note = nbformat.v4.new_markdown_cell("**The kernel died: this notebook did not finish.**")
     notebook.cells.insert(0, note)
+    notebook.metadata[UNFINISHED] = True
     nbformat.write(notebook, path)
 
 

@@ -2,7 +2,8 @@
 
 The finished runs that the notebooks need go to results/study/<profile>/ (lib.store.published says how), beside those
 that are there already; figures/<profile>/ to figures/study/<profile>/; executed/<profile>/ over notebooks/, outputs and
-all, without papermill's own marks and the state of widgets. Each file is there whole or not at all.
+all, with the cell of the parameters that made them, and without papermill's other marks and the state of widgets. Each
+file is there whole or not at all.
 """
 
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 
+from lib.command.execution import UNFINISHED
 from lib.command.pages import without_widgets
 from lib.fields import StudyError
 from lib.protocol import Profile
@@ -20,8 +22,11 @@ from lib.store.files import read_json
 from lib.store.packing import Scope
 from lib.store.published import FORMAT, Study
 from lib.store.results import ROOT, Run
+from lib.sweeps.plans import PLACES
 
-PAPERMILLS_CELL = "injected-parameters"
+PAPERMILLS_CELL = "injected-parameters"  # tag of the cell in which papermill puts parameters
+INJECTED_ID = "parameters-of-the-outputs"
+OF_A_MACHINE = ("hub", *PLACES)  # parameters that say where something lies
 
 
 def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path) -> Iterator[str]:
@@ -103,13 +108,20 @@ def publish_figures(figures: Path, target: Path) -> int:
 def publish_notebooks(notebooks: list[Path], executed: Path) -> int:
     """Put what was executed to its end in the place of notebooks. → how many
 
-    Raises StudyError, and replaces none, if a notebook was edited since it was executed: the edit would be lost.
+    One that ends in an error, such as one without runs, is left as it is. Raises StudyError, and replaces none, if a
+    notebook was edited since it was executed, so that the edit would be lost, or if its execution was broken off.
     """
     there = {
         path: nbformat.read(executed / path.name, as_version=4) for path in notebooks if (executed / path.name).exists()
     }
     whole = {path: notebook for path, notebook in there.items() if not ends_in_error(notebook)}
-    edited = [path.name for path, notebook in whole.items() if code_of(notebook) != code_of(nbformat.read(path, 4))]
+    broken = [path.name for path, notebook in whole.items() if broken_off(notebook)]
+    if broken:
+        raise StudyError(
+            f"{', '.join(broken)}: broken off while it was executed in {executed}: execute it again (--redraw computes "
+            "nothing), then publish"
+        )
+    edited = [path.name for path, notebook in whole.items() if cells_of(notebook) != cells_of(nbformat.read(path, 4))]
     if edited:
         raise StudyError(
             f"{', '.join(edited)}: edited since it was executed in {executed}: execute it again (--redraw computes "
@@ -117,15 +129,24 @@ def publish_notebooks(notebooks: list[Path], executed: Path) -> int:
         )
     for path, notebook in whole.items():
         scratch = path.with_name(f"{path.name}.tmp")
-        nbformat.write(without_papermill(notebook), scratch)
+        nbformat.write(as_published(notebook), scratch)
         scratch.replace(path)
     return len(whole)
 
 
-def code_of(notebook) -> list[str]:
-    """Its code, without the cell in which papermill puts parameters."""
-    cells = [cell for cell in notebook.cells if PAPERMILLS_CELL not in cell.metadata.get("tags", [])]
-    return [cell.source for cell in cells if cell.cell_type == "code"]
+def cells_of(notebook) -> list[tuple[str, str]]:
+    """Kind and source of its cells, without the cell in which papermill puts parameters."""
+    return [(cell.cell_type, cell.source) for cell in notebook.cells if not injected(cell)]
+
+
+def injected(cell) -> bool:
+    return PAPERMILLS_CELL in cell.metadata.get("tags", [])
+
+
+def broken_off(notebook) -> bool:
+    """Whether its kernel died, or its execution was stopped before the last cell."""
+    states = [cell.metadata.get("papermill", {}).get("status", "completed") for cell in notebook.cells]
+    return UNFINISHED in notebook.metadata or not set(states) <= {"completed"}
 
 
 def ends_in_error(notebook) -> bool:
@@ -133,13 +154,20 @@ def ends_in_error(notebook) -> bool:
     return any(output.output_type == "error" for output in outputs)
 
 
-def without_papermill(notebook):
+def as_published(notebook):
+    """Without papermill's marks, but with its cell of parameters: Run All then redraws what is shown below it."""
     notebook = without_widgets(notebook)
     notebook.metadata.pop("papermill", None)
-    notebook.cells = [cell for cell in notebook.cells if PAPERMILLS_CELL not in cell.metadata.get("tags", [])]
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
-        if "parameters" not in cell.metadata.get("tags", []):
+        if injected(cell):
+            cell.update(id=INJECTED_ID, source=for_every_machine(cell.source), outputs=[], execution_count=None)
+        elif "parameters" not in cell.metadata.get("tags", []):
             cell.metadata.pop("tags", None)
     return notebook
+
+
+def for_every_machine(source: str) -> str:
+    """The lines of papermill's cell but for those that say where something lies on this machine."""
+    return "\n".join(line for line in source.splitlines() if line.partition(" = ")[0] not in OF_A_MACHINE)

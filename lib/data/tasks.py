@@ -104,6 +104,11 @@ def source_of(name: str, hub: str = "") -> Source:
     return TASKS[name]
 
 
+def labels_of(protocols: list[Protocol]) -> dict[str, tuple[str, ...]]:
+    """Task → names of its classes, whether its texts are here or not. Raises StudyError for an unknown task."""
+    return {p.task: source_of(p.task, p.hub).labels for p in protocols}
+
+
 def texts_of(protocols: list[Protocol]) -> dict[str, Texts]:
     """The texts of each task of these runs. Raises StudyError as `load_task` does."""
     return {task: read_texts(task, hub, rows) for task, hub, rows in places_of(protocols)}

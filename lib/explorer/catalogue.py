@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lib.explorer.data import readable
 from lib.fields import StudyError
 from lib.protocol import IDENTITY, LOCATIONS, Protocol
 from lib.store import published, results
@@ -95,9 +96,10 @@ def _described(store: Path) -> dict[str, tuple[dict, dict, dict]]:
 
 
 def first(catalogue: Catalogue) -> tuple[Run, Run | None]:
-    """A run with scores whose rows are here and, if it is there, random of its seed. Raises StudyError if none is."""
-    from lib.data.tasks import read_texts
+    """A run with scores and, if it is there, random of its seed; one with texts, if there are any.
 
+    Raises StudyError if there is no run with scores, or nothing is known of the rows of any.
+    """
     identities = catalogue.identities()
     if not identities:
         raise StudyError(
@@ -105,21 +107,30 @@ def first(catalogue: Catalogue) -> tuple[Run, Run | None]:
             "another store"
         )
     own = {identity(p) for name, p in catalogue.runs.items() if (catalogue.store / name / "DONE").exists()}
-    hindrances = {}
+    hindrances, without = {}, None
     # what was computed here comes before what is published, whose rows may have to be asked for
     for wanted in sorted(identities, key=lambda one: (one not in own, one[1] != "bald", one[2] != 0, one[3])):
-        task, _, _, seed = wanted
-        run = catalogue.run(usual(catalogue, [name for name, p in catalogue.runs.items() if identity(p) == wanted]))
+        task = wanted[0]
         if task in hindrances:
             continue
+        run = catalogue.run(usual(catalogue, [name for name, p in catalogue.runs.items() if identity(p) == wanted]))
         try:
-            read_texts(task, run.protocol.hub, run.protocol.rows)
+            _, hindrances[task] = readable(run.protocol)
         except StudyError as error:
             hindrances[task] = error
             continue
-        beside = catalogue.best((task, "random", 0, seed), run.protocol)
-        return run, catalogue.run(beside) if beside else None
+        if not hindrances[task]:
+            return run, _random(catalogue, run)
+        without = without or run
+    if without:
+        return without, _random(catalogue, without)
     raise next(iter(hindrances.values()))
+
+
+def _random(catalogue: Catalogue, run: Run) -> Run | None:
+    """Random of the same task and seed."""
+    beside = catalogue.best((run.protocol.task, "random", 0, run.protocol.seed), run.protocol)
+    return catalogue.run(beside) if beside else None
 
 
 def usual(catalogue: Catalogue, names: list[str]) -> str:

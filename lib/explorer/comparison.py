@@ -14,7 +14,7 @@ LEFT = 'style="text-align: left"'  # words, where a page would set all cells rig
 
 def check(first: Explored, second: Explored) -> None:
     """Raises StudyError if the rows of two runs are not the same rows."""
-    if first.texts.fingerprint != second.texts.fingerprint:
+    if first.rows != second.rows:
         raise StudyError(
             f"{first.run.name} and {second.run.name} have other rows: give two runs of the same task and data"
         )
@@ -27,13 +27,14 @@ def compared(explored: Explored, round_: int) -> dict:
     closest: mean over the last batch of the largest share that a row has with another row of the batch.
     """
     last = min(round_ + 1, len(explored.rounds) - 1)
-    rows = [explored.texts.train[row] for row in explored.picked_until(round_)]
+    rows = [] if explored.lacking else [explored.texts.train[row] for row in explored.picked_until(round_)]
     shared = [overlap(*texts) for *texts, _ in rows if len(texts) == 2]
+    batch = [] if explored.lacking else [explored.text(row) for row in explored.picked(last - 1)]
     return {
         "labelled": int(explored.rounds["labelled"][last]),
         "class_counts": explored.rounds["class_counts"][last],
         "overlap": float(np.mean(shared)) if shared else np.nan,
-        "closest": closest([explored.text(row) for row in explored.picked(last - 1)]),
+        "closest": closest(batch),
     }
 
 

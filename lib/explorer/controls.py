@@ -42,6 +42,8 @@ class Controls:
             "search": widgets.Text(description="Search", placeholder="words that all must occur"),
             "regular": widgets.Checkbox(description="regular expression", indent=False),
         }
+        for name in ("search", "regular") if explored.lacking else ():
+            self.filters[name].disabled = True
         self.range = ScoreRange(description="Score", readout_format=".4f")
         self.limits = None
         self.show_scores(explored.pool[last]["score"])

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib.data.tasks import Texts, read_texts
+from lib.data import study_rows
+from lib.data.tasks import Texts, read_texts, source_of
 from lib.data.words import overlap
 from lib.fields import StudyError, named
 from lib.protocol import IDENTITY, Protocol
@@ -29,6 +30,7 @@ class Explored:
     rounds: pd.DataFrame  # a row a round: labelled, class_counts, picked, …
     pool: dict[int, pd.DataFrame]  # round → row, score, bald, entropy, prediction of all rows of U
     samples: dict[int, pd.DataFrame]  # round → probabilities and features, by row, of the rows worth showing
+    lacking: str = ""  # why there are no texts (those of `texts` are then empty), and how to get them
 
     @cached_property
     def queried(self) -> dict[int, int]:
@@ -41,6 +43,15 @@ class Explored:
 
     def picked_until(self, round_: int) -> set[int]:
         return {row for row, when in self.queried.items() if when <= round_}
+
+    @cached_property
+    def rows(self) -> str:
+        """What the rows of this run are known by: the same for runs of the same task and data, with texts or without.
+
+        Runs that see different parts of the study's rows have the same.
+        """
+        pinned = study_rows.pinned(self.run.protocol.task) if self.run.protocol.rows == "study" else None
+        return study_rows.fingerprint(self.texts.labels, *pinned) if pinned else self.texts.fingerprint
 
     @property
     def title(self) -> str:
@@ -55,8 +66,13 @@ class Explored:
     def label(self, row: int) -> str:
         return self.texts.labels[self.texts.train[row][-1]]
 
+    @property
+    def columns(self) -> list[str]:
+        """Columns of `table` with texts."""
+        return [] if self.lacking else ["first"] if self.single else ["first", "second"]
+
     def text(self, row: int) -> str:
-        """Both texts of a row, if it has two."""
+        """Both texts of a row, if it has two; empty without texts."""
         return " ".join(self.texts.train[row][:-1])
 
     def table(self, round_: int) -> pd.DataFrame:
@@ -120,7 +136,8 @@ class Explored:
         """The nearest of the rows whose features are stored: row, distance, overlap.
 
         distance: Euclidean between the features that the stochastic passes start from, as a share of the median
-        distance of the row to all of them. overlap: share of words in both rows (Jaccard). Empty if not stored.
+        distance of the row to all of them. overlap: share of words in both rows (Jaccard), nan without texts. Empty if
+        not stored.
         """
         stored = self.samples.get(round_)
         if stored is None or row not in stored.index or len(stored) < 2:
@@ -131,7 +148,9 @@ class Explored:
         others = others[others["row"] != row]
         others["distance"] /= others["distance"].median() or 1.0
         nearest = others.nsmallest(number, "distance").astype({"row": int})
-        nearest["overlap"] = [overlap(self.text(row), self.text(other)) for other in nearest["row"]]
+        nearest["overlap"] = (
+            np.nan if self.lacking else [overlap(self.text(row), self.text(other)) for other in nearest["row"]]
+        )
         return nearest.reset_index(drop=True)
 
 
@@ -150,8 +169,28 @@ def explore(given: Protocol | Run | Explored, store="") -> Explored:
     if run.failure:
         raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.sweeps.sweep first")
     rounds, pool, samples = (results.load(table, [run.protocol], run.store) for table in ("rounds", "pool", "samples"))
-    texts = read_texts(run.protocol.task, run.protocol.hub, run.protocol.rows)
-    return Explored(run, texts, rounds, by_round(pool), {k: s.set_index("row") for k, s in by_round(samples).items()})
+    texts, lacking = readable(run.protocol)
+    by_row = {k: some.set_index("row") for k, some in by_round(samples).items()}
+    return Explored(run, texts, rounds, by_round(pool), by_row, lacking)
+
+
+def readable(protocol: Protocol) -> tuple[Texts, str]:
+    """The texts of a run; if those of the study are not here, its labels with empty texts, and a line about it.
+
+    Raises StudyError if the texts of another run are not here.
+    """
+    try:
+        return read_texts(protocol.task, protocol.hub, protocol.rows), ""
+    except StudyError as error:
+        facts = study_rows.facts(protocol.task) if protocol.rows == "study" else None
+        if facts is None:
+            raise
+        source = source_of(protocol.task, protocol.hub)
+        empty = ("",) * len(source.columns)
+        rows = [(*empty, int(label)) for label in facts[0]]
+        cause = str(error).partition(" (")[0]
+        line = f'The texts are not shown ({cause}): connect to the Hub, or give Explorer(hub="FOLDER")'
+        return Texts(rows, [], source.labels), line
 
 
 def by_round(table: pd.DataFrame) -> dict[int, pd.DataFrame]:

@@ -32,8 +32,18 @@ def columns(explored: Explored) -> list[dict]:
     """What the table shows of a run: BALD beside the score where it is another number, a second text where there is."""
     pool = explored.pool[min(explored.pool)]
     bald = [] if (pool["score"] == pool["bald"]).all() else ["bald"]
-    texts = ["first"] if explored.single else ["first", "second"]
-    keys = ["rank", "row", "score", *bald, "entropy", "expected_entropy", "label", "prediction", "queried", *texts]
+    keys = [
+        "rank",
+        "row",
+        "score",
+        *bald,
+        "entropy",
+        "expected_entropy",
+        "label",
+        "prediction",
+        "queried",
+        *explored.columns,
+    ]
     return [
         {
             "key": key,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import numpy as np
 import pandas as pd
 
 from lib.data.escaping import in_html, isolated, shortened
@@ -16,6 +17,10 @@ LONGEST = 3000  # characters of a text shown whole
 def number(value: float | None) -> str:
     """Four digits, which tell scores apart also where dropout is off and they are rounding."""
     return "–" if value is None else f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.4f}"
+
+
+def share(value: float) -> str:
+    return "–" if np.isnan(value) else f"{value:.0%}"
 
 
 def when(queried: int) -> str:
@@ -53,7 +58,7 @@ def details(
 
     others: names and titles of runs that can show the same row. spans: what a search found in a text.
     """
-    *texts, _ = explored.texts.train[row["row"]]
+    texts = [] if explored.lacking else explored.texts.train[row["row"]][:-1]
     labels = explored.texts.labels
     facts = {
         "label": labels[row["label"]],
@@ -138,7 +143,7 @@ def _neighbours(explored: Explored, round_: int, row: int) -> str:
     if nearest.empty:
         return ""
     lines = [
-        f"<tr><td>{one.row}</td><td>{one.distance:.2f}</td><td>{one.overlap:.0%}</td>"
+        f"<tr><td>{one.row}</td><td>{one.distance:.2f}</td><td>{share(one.overlap)}</td>"
         f"<td>{when(explored.queried.get(one.row, NEVER))}</td><td>{isolated(explored.label(one.row))}</td>"
         f"<td>{isolated(explored.text(one.row), 160)}</td></tr>"
         for one in nearest.itertuples()

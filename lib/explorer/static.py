@@ -18,6 +18,7 @@ def html(explored: Explored, other: Explored | None, round_: int, examples: int 
         f"<p><b>{in_html(explored.title)}</b>: the pool of {len(table)} rows as round {round_} scored it, "
         f"after {explored.rounds['labelled'][round_]} labelled rows. "
         "In a running notebook this is a table to filter, sort and slide through.</p>",
+        f"<p>{in_html(explored.lacking)}.</p>" if explored.lacking else "",
         picture(table["score"].to_numpy()),
         _extremes(explored, table.head(half), "most uncertain"),
         _extremes(explored, table.tail(min(half, len(table) - half))[::-1], "least uncertain"),
@@ -28,15 +29,14 @@ def html(explored: Explored, other: Explored | None, round_: int, examples: int 
 
 
 def _extremes(explored: Explored, rows: pd.DataFrame, name: str) -> str:
-    texts = ["first"] if explored.single else ["first", "second"]
     head = ["rank", "row", "score", "entropy", "expected entropy", "label", "prediction", "queried"]
-    head += ["text"] if explored.single else ["first text", "second text"]
+    head += {0: [], 1: ["text"], 2: ["first text", "second text"]}[len(explored.columns)]
     labels = explored.texts.labels
     lines = []
     for one in rows.to_dict("records"):
         cells = [str(one["rank"]), str(one["row"]), *(number(one[n]) for n in ("score", "entropy", "expected_entropy"))]
         cells += [isolated(labels[one["label"]]), isolated(labels[one["prediction"]]), when(one["queried"])]
-        cells += [isolated(one[text]) for text in texts]
+        cells += [isolated(one[text]) for text in explored.columns]
         lines.append(_line("td", cells))
     head, body = _line("th", head), "".join(lines)
     return f"<p>The {len(rows)} {name} rows:</p><table><thead>{head}</thead><tbody>{body}</tbody></table>"

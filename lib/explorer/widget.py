@@ -69,7 +69,7 @@ class Explorer(widgets.VBox):
             self.controls.round.value = round_
         self.grid = Grid(columns=columns(first))
         self.about, self.count, self.histogram, self.detail, self.comparison = (widgets.HTML() for _ in range(5))
-        self.trouble = widgets.HTML()
+        self.trouble = widgets.HTML(f'<p role="note">{in_html(first.lacking)}.</p>' if first.lacking else "")
         self.picker.show(first.run, second.run if second else None)
         before, self.children = self.children, self._parts()
         close(before, kept=self.picker)

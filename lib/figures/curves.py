@@ -29,20 +29,22 @@ from lib.reading.worth import baseline_curves
 
 @of_rows
 def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
-    """Accuracy against x, the rows of S_x; left all sizes, right those up to `share` of the largest (Figure 2).
+    """Accuracy against x, the rows of S_x; left all sizes, right those up to `share` of the largest, if there are any.
+
+    Figure 2 of the paper.
 
     rounds: columns labelled, accuracy, task, and `baseline` where thin lines should show it. Mean and 95 % bootstrap
     interval over runs, a colour and a line a task.
     """
-    figure, axes = panels(2, width=4.6)
+    few = rounds[rounds["labelled"] <= share * rounds.groupby(panel)["labelled"].transform("max")]
+    parts = {"all sizes": rounds, f"up to {100 * share:.0f} % of the rows": few}
+    parts = {title: some for title, some in parts.items() if len(some)}
+    figure, axes = panels(len(parts), width=4.6)
     tasks = rounds[panel].unique()
     colour_of = dict(zip(tasks, sns.color_palette("colorblind"), strict=False))
     dash_of = dict(zip(tasks, itertools.cycle(LINES), strict=False))
     looks = {"errorbar": bootstrap_interval, "markers": True, "palette": colour_of, "dashes": dash_of}
-    for ax, limit, title in zip(
-        axes, (1.0, share), ("all sizes", f"up to {100 * share:.0f} % of the rows"), strict=True
-    ):
-        some = rounds[rounds["labelled"] <= limit * rounds.groupby(panel)["labelled"].transform("max")]
+    for ax, (title, some) in zip(axes, parts.items(), strict=True):
         sns.lineplot(some, x="labelled", y="accuracy", hue=panel, style=panel, ax=ax, **looks)
         _thin_baselines(ax, baseline_curves(some), panel, colour_of, dash_of)
         ax.set(title=title, xlabel="training rows x", ylabel="accuracy")
@@ -121,7 +123,7 @@ def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabe
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
     table: as lib.reading.statistics.paired_difference returns it, with the columns `x`, `by` and `panel`.
-    Differences of one run have no interval, and no bar.
+    Differences of too few runs have no interval, and no bar.
     """
     figure, axes = panels(table[panel].nunique(), height=2.8, sharey=True)
     for ax, (name, some) in zip(axes, table.groupby(panel, sort=False), strict=True):

@@ -19,6 +19,7 @@ from lib.data.escaping import in_markdown
 from lib.fields import named
 from lib.figures.looks import label
 from lib.protocol import Profile, Protocol
+from lib.reading.statistics import FEWEST
 from lib.reading.wording import NOTHING, say_chance, say_data, say_precision, say_ties
 from lib.store.provenance import ROOT, commit, processor
 
@@ -165,12 +166,15 @@ def show_index(folder: Path) -> None:
 
 def show_reading(sentences: str, study: Profile, runs: pd.DataFrame) -> None:
     """What came out, and what a reader must know before believing it."""
-    seeds = runs["seed"].nunique()
-    sure = (
-        "One seed: nothing is known about the spread between runs, and no difference is more than an example."
-        if seeds == 1
-        else f"{seeds} seeds: an interval of a mean over seeds says nothing about other data or other encoders."
-    )
+    seeds = runs.groupby("task")["seed"].nunique()
+    fewest, most = seeds.min(), seeds.max()
+    if most == 1:
+        sure = "One seed: nothing is known about the spread between runs, and no difference is more than an example."
+    else:
+        many = f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds, by task"
+        sure = f"{many}: an interval of a mean over seeds says nothing about other data or other encoders."
+        if fewest < FEWEST:
+            sure += f" Fewer than {FEWEST} have no interval."
     of_runs = (*say_data(runs), *say_precision(runs), *say_chance(runs), *say_ties(runs))
     show_limits(sentences, (sure, *of_runs, *study.caveats))
 

@@ -97,7 +97,7 @@ def settings(pairs: pd.DataFrame, minus, of: str = "setting", xlabel: str = "dif
     """Paired differences of each setting from `minus`, one panel a task: a bar a seed, the mean and its t interval.
 
     pairs: as lib.reading.statistics.within_pairs returns them. The axis is as wide as the seeds need: with two of them
-    an interval is many times wider, and is cut off at the edge. Open markers: one run, which has no interval.
+    an interval is many times wider, and is cut off at the edge. Open markers: too few runs for an interval.
     """
     table = statistics.summary(pairs, "difference", ["task", of], statistics.t_interval)
     figure, axes = panels(table["task"].nunique(), width=5, height=0.4 * table[of].nunique() + 1.4)
@@ -116,7 +116,7 @@ def settings(pairs: pd.DataFrame, minus, of: str = "setting", xlabel: str = "dif
         left, right = drawn.min() - edge, drawn.max() + edge
         notes = {
             "bars: seeds": len(known) > 0,
-            "open: one run, no interval": alone.any(),
+            "open: too few runs for an interval": alone.any(),
             "intervals that meet the edge go on": ((known["low"] < left) | (known["high"] > right)).any(),
         }
         told = "".join(f"\n({note})" for note, holds in notes.items() if holds)

@@ -8,7 +8,7 @@ import pandas as pd
 from lib.fields import named
 from lib.reading import statistics
 from lib.reading.claims.estimates import of_interval, seeds_needed
-from lib.reading.wording import NOTHING, is_clear, listed, number, with_interval
+from lib.reading.wording import NOTHING, few, is_clear, listed, number, with_interval
 
 RANDOMS = "random's labels"
 WITHIN = 0.01  # of accuracy: less does not matter
@@ -42,11 +42,11 @@ def say_whether_it_pays(differences: pd.DataFrame, saved: pd.DataFrame, recalls:
 
     recalls: as lib.reading.worth.recalls gives them; differences, saved: as `say_area` and `say_saved` take them.
     """
-    blind = recalls[recalls["low"].fillna(recalls["mean"]) <= recalls["guess"]]
+    blind = recalls[recalls["p"] > 1 - statistics.LEVEL]
     said = [
-        f"On {named(row['task'])} these runs have learnt nothing that can be told: with {row['labelled']} labels the "
-        f"mean recall of the classes is {row['mean']:.2f}{_alone(row)}, and a guess has {row['guess']:.2f}. Before it "
-        "matters which rows are labelled, it takes more labels, or labels that the texts can tell."
+        f"On {named(row['task'])} no run is clearly better than a guess: with {row['labelled']} labels the mean recall "
+        f"of the classes is {row['mean']:.2f}, and a guess has {row['guess']:.2f} (validation rows, permutation test: "
+        f"p = {row['p']:.2f}). Label more rows first, or check that the texts show the labels."
         for row in blind.to_dict("records")
     ]
     differences, saved = (table[~table["task"].isin(blind["task"])] for table in (differences, saved))
@@ -59,7 +59,7 @@ def say_area(differences: pd.DataFrame) -> str:
     if not len(differences):
         return NOTHING
     verbs = {"better": "is better than random on", "worse": "is worse than random on"}
-    verbs |= {"alike": "makes no difference on", "unclear": "cannot be told from random on"}
+    verbs |= {"alike": "makes no difference on", "unclear": "shows no clear difference from random on"}
     said = []
     for strategy, some in differences.groupby("strategy", sort=False):
         clauses = [f"{verbs[side]} {listed(tasks)}" for side, tasks in sides(some).items() if tasks]
@@ -67,7 +67,10 @@ def say_area(differences: pd.DataFrame) -> str:
     fewest, most = differences["runs"].min(), differences["runs"].max()
     seeds = "one seed" if most == 1 else f"{most} seeds" if fewest == most else f"{fewest} to {most} seeds"
     what = "the mean accuracy over all sizes of T minus random's"
-    brackets = f"(In brackets {what}, over {seeds}; better or worse: its 95 % interval excludes zero.)"
+    rule = "better or worse: its 95 % interval excludes zero"
+    if fewest < statistics.FEWEST:
+        rule = few(most) if most < statistics.FEWEST else f"{rule}; no interval of fewer than {statistics.FEWEST}"
+    brackets = f"(In brackets {what}, over {seeds}; {rule}.)"
     return " ".join([*said, brackets, *say_seeds(differences)])
 
 
@@ -152,13 +155,9 @@ def say_labels(row: dict) -> str:
     return f"{'at least ' * (_reached(row) < row['runs'])}{row['labels']:.0f}"
 
 
-def _alone(row: dict) -> str:
-    return " in a single run" if pd.isna(row["low"]) else ""
-
-
 def _doubt(row: dict, with_saved: bool) -> str:
     if pd.isna(row["low"]):
-        return " (one run)"
+        return f" ({few(row['runs'])})"
     saved, low, high = (f"{row[name]:z.0f}".replace("-", "−") for name in ("saved", "low", "high"))
     said = [f"labels saved: {saved}, 95 % interval {low} to {high}"] if with_saved else []
     said += ["which chance alone can give"] if row["low"] <= 0 <= row["high"] else []

@@ -4,7 +4,7 @@ import pandas as pd
 
 from lib.fields import named
 from lib.protocol import Protocol
-from lib.reading.wording import NOTHING, SINGLE, is_clear, level_of, listed, number, of_rows, with_interval
+from lib.reading.wording import NOTHING, is_clear, level_of, listed, number, of_rows, uncertain, with_interval
 
 ALPHA = 0.05  # share of tests without an effect that say there is one
 VERDICTS = ("supported", "not supported", "inconclusive")
@@ -72,7 +72,7 @@ def say_layers(differences: pd.DataFrame) -> str:
     mean = numbered.groupby("part", sort=False)["mean"].mean()
     sizes = ", ".join(f"{value:+.1f} % in the {part}" for part, value in mean.items()).replace("-", "−")
     if numbered["low"].isna().all():
-        return f"{where}, |Δθ| differs on average between BALD and random, {SINGLE}, by {sizes}."
+        return f"{where}, |Δθ| differs on average between BALD and random, {uncertain(numbered)}, by {sizes}."
     parts = []
     for part, some in numbered.groupby("part", sort=False):
         less, more = some[some["high"] < 0], some[some["low"] > 0]
@@ -108,7 +108,7 @@ def _say_gaps(skew: pd.DataFrame) -> str:
 def _say_overlap(rho: pd.DataFrame) -> str:
     clear = rho[is_clear(rho)]
     if rho["low"].isna().all():
-        clear = rho  # one run each, which is said
+        clear = rho  # too few runs for intervals, which is said
     parts = []
     for verb, some in (("falls", clear[clear["mean"] <= 0]), ("rises", clear[clear["mean"] > 0])):
         classes = [f"{row['class']!r} of {named(row['task'])} (ρ = {with_interval(row)})" for _, row in some.iterrows()]

@@ -5,7 +5,7 @@ import pandas as pd
 from scipy import stats
 
 from lib.data import study_rows
-from lib.data.tasks import TASKS, Texts
+from lib.data.tasks import TASKS, Texts, labels_of
 from lib.fields import StudyError
 from lib.protocol import Protocol
 from lib.reading import statistics
@@ -140,7 +140,7 @@ def scored_rows(protocols: list[Protocol], texts: dict[str, Texts], after: int, 
         return pd.DataFrame(columns=SCORED)
     pool = pool[pool["round"] == pool.groupby("run")["round"].transform(lambda rounds: min(after, rounds.max()))]
     picked = results.load("rounds", scored, store).groupby("run")["picked"].sum()
-    labels = {task: texts[task].labels if task in texts else TASKS[task].labels for task in known}
+    labels = labels_of(scored)
     rows = pool.groupby("task", sort=False)["row"].unique()
     said = [_said_of(task, numbers, labels[task], texts.get(task)) for task, numbers in rows.items()]
     pool = pool.merge(pd.concat(said), on=["task", "row"])
@@ -166,7 +166,7 @@ def extremes(scored: pd.DataFrame, examples: int) -> pd.DataFrame:
     Where texts are missing, the numbers of the rows and their overlap are shown.
     """
     pieces = []
-    for _, some in scored.sort_values("bald").groupby(["task", "class"], sort=False):
+    for _, some in scored.sort_values("bald", kind="stable").groupby(["task", "class"], sort=False):
         pieces += [some.head(examples), some.tail(examples)]
     table = pd.concat(pieces) if pieces else scored[:0]
     numbers = ["row", "overlap"] if table["first"].isna().any() else []

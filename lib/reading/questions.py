@@ -43,7 +43,7 @@ def beginnings(rounds: pd.DataFrame, most: int = 3) -> pd.DataFrame:
 
 def of_samples(rounds: pd.DataFrame) -> pd.DataFrame:
     """Shared picks against S: a row for each run and S, from the last scored round of each run."""
-    examined = rounds[rounds["examined"].map(bool)]
+    examined = rounds[rounds["examined"].map(bool).astype(bool)]
     rows = [
         {"task": run["task"], "seed": run["seed"], "run": run["run"], **shared}
         for _, run in examined.iterrows()

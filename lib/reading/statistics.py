@@ -13,16 +13,17 @@ from lib.fields import StudyError, named, one_of
 from lib.protocol import Protocol
 
 LEVEL = 0.95
+FEWEST = 3  # repetitions for an interval of their mean: two say next to nothing about how much repetitions differ
 
 
 def bootstrap_interval(values) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean. (nan, nan) for fewer than two values.
+    """95 % percentile bootstrap interval of the mean. (nan, nan) for fewer than FEWEST values.
 
     The resamples are those that seaborn draws with seed=0, here in one array instead of a loop. With three runs 1 of 27
     resamples is the lowest run three times: the interval is then the range of the runs.
     """
     values = np.asarray(values, float)
-    if len(values) < 2:
+    if len(values) < FEWEST:
         return np.nan, np.nan
     resamples = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
     means = values[resamples].mean(axis=1)
@@ -65,11 +66,14 @@ def deviation(values, step: float = 0.0) -> float:
 
 
 def summary(table: pd.DataFrame, value: str, by: list[str], interval=bootstrap_interval) -> pd.DataFrame:
-    """Mean of `value` over the runs that have one, for each group: columns by + runs, mean, low, high, width."""
+    """Mean of `value` over the runs that have one, for each group: columns by + runs, mean, low, high, width.
+
+    A group of fewer than FEWEST runs has no interval: low, high and width are nan.
+    """
     rows = []
     for group, values in table.groupby(by, sort=False)[value]:
         values = values.dropna()
-        low, high = interval(values)
+        low, high = interval(values) if len(values) >= FEWEST else (np.nan, np.nan)
         rows.append({**dict(zip(by, group, strict=True)), "runs": len(values), "mean": values.mean()})
         rows[-1] |= {"low": low, "high": high, "width": high - low}
     return pd.DataFrame(rows, columns=[*by, "runs", "mean", "low", "high", "width"])

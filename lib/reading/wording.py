@@ -16,7 +16,6 @@ OF_DATA = {
     "none on other data."
 }
 MOST = 4  # differences of single runs that a sentence lists; of more, it gives the ends
-SINGLE = "in a single run and so with unknown certainty"
 
 
 def of_rows(say):
@@ -47,13 +46,25 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def with_interval(row, digits: int = 3, unit: str = "") -> str:
-    """+0.012, 95 % interval −0.010 to +0.034; of one run: +0.012, one run"""
+    """+0.012, 95 % interval −0.010 to +0.034; without an interval: +0.012, one run"""
     mean, low, high = (number(row[name], digits) for name in ("mean", "low", "high"))
-    return f"{mean}{unit}, one run" if np.isnan(row["low"]) else f"{mean}{unit}, 95 % interval {low} to {high}"
+    return f"{mean}{unit}, " + (few(row["runs"]) if np.isnan(row["low"]) else f"95 % interval {low} to {high}")
+
+
+def few(runs: int) -> str:
+    """Why so few runs have no interval."""
+    return "one run" if runs == 1 else "two repetitions: no interval"
+
+
+def uncertain(table: pd.DataFrame) -> str:
+    """What is to be known of differences that have no interval. table: column runs."""
+    if table["runs"].max() == 1:
+        return "in a single run and so with unknown certainty"
+    return "in fewer than three repetitions and so with unknown certainty"
 
 
 def is_clear(table: pd.DataFrame) -> pd.Series:
-    """Whether the interval of each row excludes zero; never that of a single run."""
+    """Whether the interval of each row excludes zero; never where there is none."""
     return (table["low"] > 0) | (table["high"] < 0)
 
 
@@ -67,7 +78,7 @@ def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) ->
         shown = by_mean.iloc[[0, -1]] if many else table
         said = [f"{number(row['mean'])} with {row['level']} on {named(row['task'])}" for _, row in shown.iterrows()]
         by = f"in {len(table)} comparisons by {' to '.join(said)}" if many else f"by {listed(said)}"
-        return f"{opening} differs, {SINGLE}, {by}."
+        return f"{opening} differs, {uncertain(table)}, {by}."
     clear, intervals = table[is_clear(table)], table["low"].count()
     alone = _say_alone(len(table) - intervals)
     if not len(clear):
@@ -98,7 +109,7 @@ def _say_alone(count: int) -> str:
     """Of comparisons without an interval."""
     if not count:
         return ""
-    return f" {count} more comparisons are of single runs." if count > 1 else " One more is of a single run."
+    return f" {f'{count} more comparisons have' if count > 1 else 'One more has'} too few runs for an interval."
 
 
 def say_data(runs: pd.DataFrame) -> list[str]:
@@ -127,7 +138,7 @@ def say_precision(runs: pd.DataFrame) -> list[str]:
 def say_ties(rounds: pd.DataFrame) -> list[str]:
     """A sentence for each strategy whose scores left its picks to chance, since more rows than it picks share one."""
     sentences = []
-    scored = rounds[rounds["health"].map(bool)] if "health" in rounds else rounds[:0]
+    scored = rounds[rounds["health"].map(bool).astype(bool)] if "health" in rounds else rounds[:0]
     for (task, strategy), some in scored.groupby(["task", "strategy"], sort=False):
         tied = some["health"].map(lambda health: health["ties_at_rank_query"]) >= some["picked"].map(len)
         if tied.any():

@@ -3,12 +3,15 @@
 Rounds of runs in (lib.store.results.load), tables out; every comparison is within a seed.
 """
 
+import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score, recall_score
+from scipy import stats
+from sklearn.metrics import f1_score
 
 from lib.reading.statistics import paired_difference, summary, t_interval
 
 KEYS = ["task", "strategy", "seed"]
+DRAWS = 9_999  # of a permutation test
 
 
 def with_macro_f1(rounds: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
@@ -25,24 +28,42 @@ def with_macro_f1(rounds: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFram
 
 
 def recalls(rounds: pd.DataFrame, validation: pd.DataFrame) -> pd.DataFrame:
-    """Mean recall of the classes (balanced accuracy) in each task's last round, the best strategy's, and of a guess.
+    """Mean recall of the classes (balanced accuracy) in each task's last round, and whether it is better than a guess.
 
-    Columns task, labelled, mean, low (its 95 % t interval over seeds begins there), guess (1 / classes, whatever the
-    classes' shares: what labels that have nothing to do with the texts give).
+    Columns task, labelled, mean (over runs), guess (1 / classes, whatever the classes' shares: what labels that have
+    nothing to do with the texts give), p: probability that a guess does as well as the best run, by `guesses` within
+    each run and Bonferroni's correction over the runs.
     """
     last = rounds[rounds["labelled"] == rounds.groupby("task")["labelled"].transform("max")]
-    places = dict(zip(zip(last["run"], last["round"], strict=True), last["task"] + "/" + last["strategy"], strict=True))
+    tasks = dict(zip(zip(last["run"], last["round"], strict=True), last["task"], strict=True))
     rows = []
     for place, some in validation.groupby(["run", "round"], sort=False):
-        if place in places:
-            recall = recall_score(some["label"], some["prediction"], average="macro", zero_division=0)
-            task, strategy = places[place].rsplit("/", 1)
-            rows.append({"task": task, "strategy": strategy, "recall": recall, "guess": 1 / some["label"].nunique()})
-    table = pd.DataFrame(rows, columns=["task", "strategy", "recall", "guess"])
-    best = summary(table, "recall", ["task", "strategy", "guess"], t_interval)
-    best = best.sort_values("low", ascending=False, na_position="last").groupby("task", sort=False).head(1)
+        if place in tasks:
+            recall, p = guesses(some["label"], some["prediction"])
+            rows.append({"task": tasks[place], "mean": recall, "guess": 1 / some["label"].nunique(), "p": p})
+    table = pd.DataFrame(rows, columns=["task", "mean", "guess", "p"])
+    found = table.groupby("task", sort=False).agg(
+        mean=("mean", "mean"), guess=("guess", "first"), p=("p", lambda p: min(1.0, len(p) * p.min()))
+    )
     sizes = last.groupby("task")["labelled"].max()
-    return best.assign(labelled=best["task"].map(sizes))[["task", "labelled", "mean", "low", "guess"]]
+    return found.reset_index().assign(labelled=lambda table: table["task"].map(sizes))
+
+
+def guesses(labels_N, predictions_N) -> tuple[float, float]:
+    """Mean recall of the classes of one run's predictions, and p of a permutation test over the rows (one-sided).
+
+    p: how often predictions that have nothing to do with the labels, but name each class as often, do as well. They are
+    drawn as random contingency tables with the same margins (Ojala and Garriga 2010, test 1 for a trained classifier).
+    """
+    counts = pd.crosstab(np.asarray(labels_N), np.asarray(predictions_N))  # classes that a row has × that are predicted
+    right_CP = np.equal.outer(counts.index.to_numpy(), counts.columns.to_numpy())
+    rows_C = counts.sum(axis=1).to_numpy()
+    recall = ((counts.to_numpy() * right_CP).sum(1) / rows_C).mean()
+    if 1 in counts.shape:  # there is one such table alone
+        return float(recall), 1.0
+    drawn_DCP = stats.random_table(rows_C, counts.sum()).rvs(DRAWS, random_state=0)
+    drawn_D = ((drawn_DCP * right_CP).sum(2) / rows_C).mean(1)
+    return float(recall), float((1 + (drawn_D >= recall - 1e-9).sum()) / (1 + DRAWS))
 
 
 def baseline_curves(rounds: pd.DataFrame) -> pd.DataFrame:

@@ -16,14 +16,18 @@ import pandas as pd
 import pytest
 from explored import HOSTILE, hostile, large
 from helpers import ROOT, refused
+from made_up import MadeUp
 
 from lib.active_learning import run
+from lib.data import sources, study_rows
 from lib.data.escaping import in_cell, in_html, visible
 from lib.data.words import overlap as word_overlap
 from lib.explorer import Explorer, comparison, data, panes
 from lib.explorer.data import NEVER, Explored
 from lib.explorer.filters import ANY, PATIENCE, Filters, matching, ordered
-from lib.store import results
+from lib.protocol import profile
+from lib.store import published, results
+from lib.store.packing import Scope
 from lib.store.results import Run
 
 
@@ -528,3 +532,51 @@ def test_twenty_thousand_rows_are_fluid(bald, capsys):
     with capsys.disabled():
         print("\n20,000 rows, ms: " + ", ".join(f"{name} {1000 * taken:.0f}" for name, taken in times.items()))
     assert 0 < len(explorer.selection) < 20_000
+
+
+# ---- a published run of the study, whose texts are not here
+
+
+@pytest.fixture
+def no_texts(monkeypatch, tmp_path):
+    """A store with two made-up runs of MNLI's listed rows, and no data set."""
+    monkeypatch.setattr("lib.store.published.STUDIES", tmp_path)
+    monkeypatch.setattr(sources, "hub_answers", lambda: False)
+    monkeypatch.setattr(sources, "load_dataset", lambda *_, **__: 1 / 0)
+    made = [MadeUp(p) for p in profile("minilm").grid(tasks="mnli", strategies="bald,random", runs=1)]
+    scope = Scope(profile("minilm"))
+    published.write(tmp_path / "minilm", {one.name: one.entry for one in made}, scope.tables(made), scope.left_out())
+    return tmp_path / "empty"
+
+
+def test_a_published_run_without_texts_shows_all_numbers_and_says_how_to_get_the_texts(no_texts):
+    explorer = Explorer(store=no_texts)
+    assert 'Explorer(hub="FOLDER")' in Page(explorer.trouble.value).text
+    assert {"score", "label", "prediction", "queried"} <= {one["key"] for one in explorer.grid.columns}
+    assert not {"first", "second"} & {one["key"] for one in explorer.grid.columns}
+    labels, _ = study_rows.facts("mnli")
+    assert explorer.table["label"].tolist() == labels[explorer.table["row"]].tolist()
+    assert explorer.table["score"].is_monotonic_decreasing
+    explorer.controls.filters["label"].value = 1
+    assert len(explorer.selection) == (explorer.table["label"] == 1).sum()
+    assert "rows of T: entailment" in Page(explorer.comparison.value).text, "two runs are compared"
+    page = Page(explorer._repr_mimebundle_()["text/html"])
+    assert 'Explorer(hub="FOLDER")' in page.text
+    assert "nan" not in page.text
+
+
+def test_a_run_of_rows_that_are_not_listed_needs_its_texts(no_texts, tiny_protocol):
+    with refused("Hub"):
+        data.readable(tiny_protocol(task="mnli", hub="", rows="first"))
+
+
+def test_the_hub_is_asked_for_seconds_and_once(monkeypatch):
+    """Nothing listens there: the name is refused or the connection times out."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    sources.hub_answers.cache_clear()
+    start = time.perf_counter()
+    assert not sources.hub_answers()
+    assert not sources.hub_answers()
+    assert time.perf_counter() - start < 6
+    sources.hub_answers.cache_clear()

@@ -55,6 +55,15 @@ def test_where_runs_cannot_tell_it_is_said_how_many_seeds_would():
     assert "would probably take" not in clear, "a difference, and none"
 
 
+def test_two_repetitions_have_a_mean_and_no_side():
+    """Their t interval is twelve standard errors wide, whatever the classifier has learnt."""
+    two = differences(("own", -0.01, np.nan, np.nan)).assign(runs=2)
+    said = advice.say_area(two)
+    assert "no clear difference from random on own (−0.010)" in said
+    assert "two repetitions: no interval" in said
+    assert "excludes zero" not in said
+
+
 def test_labels_saved_say_both_numbers_and_whether_chance_alone_can_give_them():
     columns = ["task", "strategy", "labels", advice.RANDOMS, "saved", "low", "high", "runs", "reached"]
     rows = [
@@ -74,15 +83,15 @@ def test_where_nothing_was_learnt_this_is_said_in_place_of_a_comparison():
     rows = [("sst2", "bald", 390, 650, 260, 149, 371, 5, "5 of 5"), ("own", "bald", 76, 142, 66, -90, 200, 5, "5 of 5")]
     saved = pd.DataFrame(rows, columns=columns)
     areas = differences(("sst2", 0.023, 0.008, 0.039), ("own", 0.006, -0.02, 0.03))
-    columns = ["task", "labelled", "mean", "low", "guess"]
-    recalls = pd.DataFrame([("sst2", 910, 0.82, 0.8, 0.5), ("own", 604, 0.51, 0.48, 0.5)], columns=columns)
+    columns = ["task", "labelled", "mean", "p", "guess"]
+    recalls = pd.DataFrame([("sst2", 910, 0.82, 0.001, 0.5), ("own", 604, 0.51, 0.3, 0.5)], columns=columns)
     said = advice.say_whether_it_pays(areas, saved, recalls)
-    assert "On own these runs have learnt nothing that can be told: with 604 labels" in said
-    assert "is 0.51, and a guess has 0.50." in said
+    assert "On own no run is clearly better than a guess: with 604 labels" in said
+    assert "is 0.51, and a guess has 0.50 (" in said
     assert said.endswith(f"{advice.say_area(areas.iloc[:1])} {advice.say_saved(saved.iloc[:1])}")
     alone = advice.say_whether_it_pays(areas.iloc[1:], saved.iloc[1:], recalls.iloc[1:])
     assert alone == said.partition(" BALD is better")[0]
-    both = recalls.assign(low=0.7)
+    both = recalls.assign(p=0.001)
     assert advice.say_whether_it_pays(areas, saved, both) == f"{advice.say_area(areas)} {advice.say_saved(saved)}"
 
 

@@ -39,7 +39,7 @@ def only(table: pd.DataFrame, **levels) -> pd.DataFrame:
 # ---- intervals
 
 
-@pytest.mark.parametrize("runs", [2, 3, 5, 10])
+@pytest.mark.parametrize("runs", [3, 5, 10])
 def test_the_bootstrap_interval_is_the_one_that_seaborn_draws(runs):
     values = np.random.default_rng(runs).random(runs)
     means = sns.algorithms.bootstrap(values, func="mean", n_boot=10_000, seed=0)
@@ -54,7 +54,7 @@ def test_with_three_runs_the_bootstrap_interval_is_their_range():
     assert statistics.bootstrap_interval([0.5, 0.8, 0.6]) == pytest.approx((0.5, 0.8))
 
 
-@given(RUNS)
+@given(RUNS.filter(lambda values: len(values) >= statistics.FEWEST))
 def test_the_bootstrap_interval_lies_within_the_range_of_the_runs(values):
     low, high = statistics.bootstrap_interval(values)
     assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
@@ -85,7 +85,7 @@ def test_a_summary_is_the_mean_and_interval_of_each_group():
 
 
 def test_mean_widths_are_of_groups_with_the_most_runs_of_their_task():
-    """Those of other numbers of runs differ for that reason alone: two runs of one spread lie closer than three."""
+    """Those of other numbers of runs differ for that reason alone: of three runs the interval is their range."""
     rounds = curves(strategies=(0, 2, -2)).rename(columns={"strategy": "frozen"})
     rounds = rounds[(rounds["frozen"] != -2) | (rounds["task"] != "a") | (rounds["seed"] < 2)]
     intervals = statistics.summary(rounds, "accuracy", ["task", "frozen", "labelled"])
@@ -96,9 +96,20 @@ def test_mean_widths_are_of_groups_with_the_most_runs_of_their_task():
         fewer = (row["task"], row["frozen"]) == ("a", -2)
         assert row["runs"] == (2 if fewer else 3)
         assert row["mean"] == pytest.approx(math.nan if fewer else np.mean(some.max() - some.min()), nan_ok=True)
-    drawn = np.random.default_rng(0).normal(size=(200, 3))
-    widths = [np.mean([np.diff(statistics.bootstrap_interval(row[:n])) for row in drawn]) for n in (2, 3)]
-    assert widths[0] < 0.8 * widths[1]
+    drawn = np.random.default_rng(0).normal(size=(200, 10))
+    widths = [np.mean([np.diff(statistics.bootstrap_interval(row[:n])) for row in drawn]) for n in (3, 10)]
+    assert widths[0] > 1.2 * widths[1]
+
+
+@pytest.mark.parametrize("interval", [statistics.bootstrap_interval, statistics.t_interval])
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_fewer_than_three_runs_have_a_mean_and_no_interval(interval, runs):
+    rounds = curves()
+    rounds = rounds[rounds["seed"] < runs]
+    table = statistics.summary(rounds, "accuracy", ["task", "strategy", "labelled"], interval)
+    assert table["mean"].notna().all()
+    assert table[["low", "high", "width"]].notna().to_numpy().all() == (runs == 3)
+    assert table[["low", "high", "width"]].isna().to_numpy().all() == (runs < 3)
 
 
 def test_a_seed_that_one_level_has_alone_is_left_out_unless_its_task_has_no_other_level():

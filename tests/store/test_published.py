@@ -16,7 +16,7 @@ from helpers import refused
 from made_up import CLASSES, MadeUp
 
 from lib.active_learning import run
-from lib.command import publish
+from lib.command import execution, publish
 from lib.protocol import Profile, profile
 from lib.store import files, published
 from lib.store.packing import Scope
@@ -315,11 +315,12 @@ def executed_notebook(folder: Path, name: str, *outputs) -> Path:
     cell = nbformat.v4.new_code_cell("1 + 1", outputs=list(outputs), metadata={"papermill": {"status": "completed"}})
     injected = nbformat.v4.new_code_cell("x = 2", metadata={"tags": [publish.PAPERMILLS_CELL]})
     folder.mkdir(exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=[injected, cell], metadata={"papermill": {}}), folder / name)
+    text = nbformat.v4.new_markdown_cell("A sentence.")
+    nbformat.write(nbformat.v4.new_notebook(cells=[injected, cell, text], metadata={"papermill": {}}), folder / name)
     return folder / name
 
 
-def test_what_was_executed_to_its_end_is_published_without_papermills_marks_and_nothing_else(tmp_path):
+def test_what_was_executed_to_its_end_is_published_without_papermills_marks_but_its_parameters(tmp_path):
     result = nbformat.v4.new_output("execute_result", {"text/plain": "2"}, execution_count=1)
     error = nbformat.v4.new_output("error", ename="NothingToDraw", evalue="none of the runs", traceback=[])
     names = ["done.ipynb", "failed.ipynb", "never.ipynb"]
@@ -329,21 +330,42 @@ def test_what_was_executed_to_its_end_is_published_without_papermills_marks_and_
         executed_notebook(tmp_path / "executed", name, output)
     assert publish.publish_notebooks(sources, tmp_path / "executed") == 1
     published_ = nbformat.read(sources[0], as_version=4)
-    [cell] = published_.cells
+    parameters, cell, _ = published_.cells
+    assert (parameters.source, parameters.metadata.tags) == ("x = 2", [publish.PAPERMILLS_CELL])
     assert cell.outputs == [result]
     assert "papermill" not in {**cell.metadata, **published_.metadata}
     assert (sources[1].read_bytes(), sources[2].read_bytes()) == before
 
 
-def test_a_notebook_that_was_edited_since_it_was_executed_is_not_replaced(tmp_path):
+@pytest.mark.parametrize("words", ["1 + 1", "A sentence."], ids=["code", "text"])
+def test_a_notebook_that_was_edited_since_it_was_executed_is_not_replaced(words, tmp_path):
     sources = [executed_notebook(tmp_path / "notebooks", name) for name in ("same.ipynb", "edited.ipynb")]
     for path in sources:
         executed_notebook(tmp_path / "executed", path.name)
-    sources[1].write_text(sources[1].read_text().replace("1 + 1", "1 + 2"))
+    sources[1].write_text(sources[1].read_text().replace(words, "2"))
     before = [path.read_bytes() for path in sources]
     with refused("edited.ipynb: edited since it was executed", "execute it again"):
         publish.publish_notebooks(sources, tmp_path / "executed")
     assert [path.read_bytes() for path in sources] == before
+
+
+@pytest.mark.parametrize("how", ["its kernel died", "it was stopped"])
+def test_a_notebook_whose_execution_was_broken_off_is_not_published(how, tmp_path):
+    source = executed_notebook(tmp_path / "notebooks", "broken.ipynb")
+    executed = executed_notebook(tmp_path / "executed", "broken.ipynb")
+    if how == "its kernel died":
+        execution.mark_unfinished(executed)
+    else:
+        executed.write_text(executed.read_text().replace("completed", "pending"))
+    before = source.read_bytes()
+    with refused("broken.ipynb: broken off", "execute it again"):
+        publish.publish_notebooks([source], tmp_path / "executed")
+    assert source.read_bytes() == before
+
+
+def test_published_parameters_name_no_folder_of_this_machine():
+    source = '# Parameters\nprofile = "minilm"\nruns = 2\nhub = "/data/hub"\nresults = "/r"\noutput = "o"\n'
+    assert publish.for_every_machine(source) == '# Parameters\nprofile = "minilm"\nruns = 2'
 
 
 def test_figures_and_notebooks_are_published_where_all_runs_are_so_already(study, studies, tmp_path, monkeypatch):

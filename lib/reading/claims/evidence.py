@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.data.tasks import TASKS, Texts, training_rows
+from lib.data.tasks import Texts, labels_of, training_rows
 from lib.protocol import Profile, Protocol
 from lib.reading import qualitative
 from lib.store import results
@@ -76,9 +76,14 @@ class Evidence:
         layers = self.load("layers", self.main)
         return layers[layers["round"] == layers["round"].max()].dropna(subset="number")
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the task's classes."""
+        return labels_of(self.main)[self.task]
+
     @cached_property
     def counts(self) -> pd.DataFrame:
-        return qualitative.class_counts(self.rounds, {self.task: TASKS[self.task].labels})
+        return qualitative.class_counts(self.rounds, {self.task: self.labels})
 
     @cached_property
     def pool(self) -> pd.Series:
@@ -86,7 +91,7 @@ class Evidence:
         first = self.rounds[(self.rounds["round"] == 0) & (self.rounds["strategy"] == "random")]
         if "pool_counts" not in first or not len(first):
             raise NoRuns
-        return pd.Series(first["pool_counts"].iloc[0], index=TASKS[self.task].labels)
+        return pd.Series(first["pool_counts"].iloc[0], index=self.labels)
 
     @cached_property
     def scored(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.multitest import multipletests
 
-from lib.data.tasks import TASKS, readable_texts, training_rows
+from lib.data.tasks import readable_texts, training_rows
 from lib.protocol import Profile
 from lib.reading.claims import accuracy, classes, estimates, layers
 from lib.reading.claims.claim import LESS, MORE, SAME, SHOWN, Claim
@@ -81,7 +81,7 @@ def ledger(study: Profile, *, tasks="", runs=0, store="", **changes) -> pd.DataF
     rows, texts = [], readable_texts(study.grid(tasks=tasks, runs=1, **changes))
     for task in study.choose(tasks):
         evidence = Evidence(study, task, runs, store, changes, texts.get(task))
-        fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(TASKS[task].labels)]
+        fitting = [claim for claim in CLAIMS if set(claim.labels) <= set(evidence.labels)]
         rows += [judge(claim, evidence) for claim in fitting]
     order = [claim.text for claim in CLAIMS]
     rows.sort(key=lambda row: order.index(row["claim"]))  # a claim's tasks below each other
