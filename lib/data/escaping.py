@@ -1,4 +1,4 @@
-"""Somebody else's text, shown as text: in HTML, and in tables that a spreadsheet opens."""
+"""Somebody else's text, shown as text: in HTML, in Markdown, and in tables that a spreadsheet opens."""
 
 import html
 import re
@@ -26,6 +26,22 @@ def shortened(text: str, limit: int) -> str:
 def in_html(text) -> str:
     """Escaped, so that it is neither HTML nor, in Jupyter, a formula: a sign that may begin one stands by itself."""
     return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(visible(str(text))))
+
+
+# what may be markup in Markdown; not an underscore between letters, nor a colon but that of a link
+MARKUP = re.compile(r"[\\$`*{}\[\]<>|#~&!@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)")
+
+
+def in_markdown(text) -> str:
+    """Escaped, in one line, so that it is neither Markdown nor HTML nor, in Jupyter, a formula.
+
+    Jupyter looks for formulas before and after it reads Markdown: what may begin one is a number, in an element.
+    """
+    return MARKUP.sub(_literal, " ".join(visible(str(text)).split()))
+
+
+def _literal(sign: re.Match) -> str:
+    return f"<span>&#{ord(sign[0])};</span>" if sign[0] in "$\\" else f"\\{sign[0]}"
 
 
 def isolated(text, limit: int = 300) -> str:

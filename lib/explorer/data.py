@@ -12,7 +12,7 @@ import pandas as pd
 
 from lib.data.tasks import Texts, read_texts
 from lib.data.words import overlap
-from lib.fields import StudyError, named
+from lib.fields import StudyError, display_name
 from lib.protocol import IDENTITY, Protocol
 from lib.store import results
 from lib.store.results import Run
@@ -45,7 +45,7 @@ class Explored:
     @property
     def title(self) -> str:
         p = self.run.protocol
-        return f"{named(p.task)}, {named(p.strategy)}, F = {signed(p.frozen)}, seed {p.seed}"
+        return f"{display_name(p.task)}, {display_name(p.strategy)}, F = {signed(p.frozen)}, seed {p.seed}"
 
     @property
     def single(self) -> bool:

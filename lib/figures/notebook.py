@@ -15,8 +15,9 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
-from lib.fields import named
-from lib.figures.looks import label
+from lib.data.escaping import in_markdown
+from lib.fields import display_name
+from lib.figures.looks import axis_label
 from lib.protocol import Profile, Protocol
 from lib.reading.wording import NOTHING, say_chance, say_data, say_precision, say_ties
 from lib.store.provenance import ROOT, commit, processor
@@ -83,7 +84,7 @@ def markdown(table: pd.DataFrame, digits: int = 3, best: dict[str, str] | None =
         winners = (table[column] == by_task.transform(how)) & (by_task.transform("count") > 1)
         written[column] = np.where(winners, "**" + written[column] + "**", written[column])
     sides = ["right" if is_numeric_dtype(table[column]) else "left" for column in table]
-    headings = [HEADINGS.get(column, label(column)) for column in table]
+    headings = [in_markdown(HEADINGS.get(column, axis_label(column))) for column in table]
     return written.to_markdown(headers=headings, index=False, disable_numparse=True, colalign=sides)
 
 
@@ -99,9 +100,7 @@ def _cell(value, digits: int) -> str:
         return f"{value:#.2g}" if small else f"{value:z.{digits}f}"  # z: no −0
     if not isinstance(value, str):
         return str(value)
-    text = " ".join(named(value).split())
-    # not two backslashes for one: before a bracket, Jupyter takes them for the beginning of a formula
-    return re.sub(r"[\\`*_{}\[\]<>|$#~&!]", lambda sign: "&#92;" if sign[0] == "\\" else f"\\{sign[0]}", text)
+    return in_markdown(display_name(value))
 
 
 def provenance(runs) -> str:

@@ -16,6 +16,7 @@ from lib.figures.looks import (
     colours,
     label,
     label_left,
+    legend_label,
     linestyle,
     log_ticks,
     of_rows,
@@ -59,7 +60,7 @@ def lengths(table: pd.DataFrame):
         ax.axhline(1, color="0.4", linewidth=1, linestyle=":")
         for strategy, those in some.groupby("strategy", sort=False):
             look = {"color": colours()[strategy], "marker": "o", "markersize": 4, "seed": 0}
-            sns.lineplot(those, x="labelled", y="longer", label=label(strategy), ax=ax, **look)
+            sns.lineplot(those, x="labelled", y="longer", label=legend_label(strategy), ax=ax, **look)
         ax.set(title=label(task), xlabel="labelled rows when they are picked", ylabel="")
         ax.get_legend().remove()
     label_left(axes, "tokens of a picked row\n÷ of a pool row")

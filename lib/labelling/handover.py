@@ -11,10 +11,10 @@ import pandas as pd
 
 from lib import acquisition, scoring, uncertainty
 from lib.active_learning import device, settled
-from lib.data.escaping import in_cell
+from lib.data.escaping import in_cell, in_markdown
 from lib.data.rows import load_tokenizer
 from lib.data.tasks import UNLABELLED
-from lib.fields import StudyError, named
+from lib.fields import StudyError, display_name
 from lib.labelling import annotators, changes
 from lib.labelling.agreement import LIMITS
 from lib.labelling.chooser import as_tokens
@@ -157,10 +157,11 @@ def save_classifier(trained: Trained, folder: Path, card: str = "") -> None:
 def model_card(labelling: Labelling, found: str) -> str:
     """README.md of the classifier, as the Hub shows it. found: what the rows drawn at random say of it."""
     rows, protocol = labelling.rows, labelling.protocol
-    counts = "\n".join(f"| {name} | {number} |" for name, number in labelling.counts.items())
+    file = in_markdown(rows.path.name)
+    counts = "\n".join(f"| {in_markdown(name)} | {number} |" for name, number in labelling.counts.items())
     chosen = "drawn at random"
     if protocol.strategy != "random":
-        chosen = f"some drawn at random, the others picked by active learning ({named(protocol.strategy)})"
+        chosen = f"some drawn at random, the others picked by active learning ({in_markdown(display_name(protocol.strategy))})"
     decoder = protocol.decoder.replace("cnn", "CNN")
     repeated = "each label counts once"
     if labelling.model.balance:
@@ -171,9 +172,9 @@ pipeline_tag: text-classification
 tags: [active-learning, {protocol.strategy}]
 ---
 
-# A classifier of {" and ".join(rows.columns)}: {", ".join(rows.labels)}
+# A classifier of {in_markdown(" and ".join(rows.columns))}: {in_markdown(", ".join(rows.labels))}
 
-Trained on {len(labelling.labelled)} of {len(rows)} rows of {rows.path.name}, {chosen}; {repeated}.
+Trained on {len(labelling.labelled)} of {len(rows)} rows of {file}, {chosen}; {repeated}.
 Encoder: {protocol.encoder}, fine-tuned; above it a {decoder} decoder.
 
 | class | labels |
@@ -192,7 +193,7 @@ Encoder: {protocol.encoder}, fine-tuned; above it a {decoder} decoder.
 ## Limits
 
 {chr(10).join(f"- {limit}" for limit in LIMITS)}
-- Texts are cut at {protocol.max_length} tokens. Other sources than {rows.path.name} may need labels of their own.
+- Texts are cut at {protocol.max_length} tokens. Other sources than {file} may need labels of their own.
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.fields import named
+from lib.fields import display_name
 from lib.protocol import Profile
 from lib.reading import advice, statistics, worth
 from lib.reading.wording import NOTHING, number
@@ -82,7 +82,7 @@ def overview(found: Comparisons) -> pd.DataFrame:
         ),
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=found.areas["task"], dtype=str)
-    return table.rename(columns=named).rename_axis("").reset_index()
+    return table.rename(columns=display_name).rename_axis("").reset_index()
 
 
 def _cells(differences: pd.DataFrame) -> dict[str, str]:
