@@ -122,7 +122,7 @@ def settings(pairs: pd.DataFrame, minus, of: str = "setting", xlabel: str = "dif
         }
         told = "".join(f"\n({note})" for note, holds in notes.items() if holds)
         ax.set(title=label(task), xlabel=f"{xlabel} − that of {level_of(of, minus)}{told}", xlim=(left, right))
-        ax.set_yticks(places, [level_of(of, name) for name in some[of]])
+        ax.set_yticks(places, [label(level_of(of, name)) for name in some[of]])
         ax.set_ylim(len(some) - 0.4, -0.6)
         ax.xaxis.set_major_locator(MaxNLocator(4))  # so that negative numbers of three digits have room
     return figure

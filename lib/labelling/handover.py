@@ -161,7 +161,8 @@ def model_card(labelling: Labelling, found: str) -> str:
     counts = "\n".join(f"| {in_markdown(name)} | {number} |" for name, number in labelling.counts.items())
     chosen = "drawn at random"
     if protocol.strategy != "random":
-        chosen = f"some drawn at random, the others picked by active learning ({in_markdown(display_name(protocol.strategy))})"
+        strategy = in_markdown(display_name(protocol.strategy))
+        chosen = f"some drawn at random, the others picked by active learning ({strategy})"
     decoder = protocol.decoder.replace("cnn", "CNN")
     repeated = "each label counts once"
     if labelling.model.balance:
