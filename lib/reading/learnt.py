@@ -73,7 +73,7 @@ def overview(found: Comparisons) -> pd.DataFrame:
         f"accuracy with {few} labels: BALD − random": _cells(found.sizes[found.sizes["labelled"] == few]),
         f"accuracy with {last} labels: BALD − random": _cells(found.sizes[found.sizes["labelled"] == last]),
         f"macro-F1 with {last} labels: BALD − random": _cells(found.macro_f1[found.macro_f1["labelled"] == last]),
-        f"labels until as good as random with {last}: BALD / random": {
+        f"labels needed to reach random's accuracy with {last}: BALD / random": {
             row["task"]: f"{advice.say_labels(row)} / {row[advice.RANDOMS]:.0f}"
             for row in found.saved.to_dict("records")
         },
