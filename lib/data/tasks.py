@@ -233,6 +233,8 @@ def _read_kinds():
 def _build_editorials():
     """Pairs of sentences: the second follows the first, stands elsewhere in its editorial, or in another one.
 
+    A task of no profile: it gives the tests and the benchmark pairs without a network.
+
     Every sentence that has a successor is first of exactly one pair; classes are equally frequent in each split;
     every fifth editorial, by hash, is for validation.
     """

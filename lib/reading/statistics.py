@@ -143,6 +143,7 @@ def paired_difference(
 
 def within_pairs(table: pd.DataFrame, value: str, of: str, minus, by: list[str], pair: str = "seed") -> pd.DataFrame:
     """What `paired_difference` takes the mean of, a row a seed: columns by + pair, of, difference."""
+    table = table.dropna(subset=value)
     if minus not in set(table[of]):
         return pd.DataFrame(columns=[*by, pair, of, "difference"])
     levels = wide(table, [*by, pair], of, value, sort=False)
