@@ -28,7 +28,8 @@ def in_html(text) -> str:
     return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(visible(str(text))))
 
 
-MARKUP = re.compile(r"[\\$`*_{}\[\]<>|#~&!@]|:(?=//)")  # what may be markup in Markdown, and the colon of a link
+# what may be markup in Markdown; not an underscore between letters, nor a colon but that of a link
+MARKUP = re.compile(r"[\\$`*{}\[\]<>|#~&!@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)")
 
 
 def in_markdown(text) -> str:
