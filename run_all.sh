@@ -55,11 +55,17 @@ pip_install() {
     "$environment/bin/python" -m pip --disable-pip-version-check --no-input install --no-compile --progress-bar off "$@"
 }
 
+# A .venv that was made here, for this path, and whose pip starts: what a user added to it stays.
+is_usable() {
+    [ "$python" = "$environment/bin/python" ] && grep -qF "$environment/bin/python" "$environment/bin/pip" 2>/dev/null &&
+        "$python" -m pip --version >/dev/null 2>&1
+}
+
 set_up() {
     echo "Setting up $environment, about two minutes (log: $log)"
     : >"$log"
     rm -f "$environment/bert-bald.stamp"
-    if [ "$environment" = "$PWD/.venv" ]; then
+    if [ "$environment" = "$PWD/.venv" ] && ! is_usable; then
         "$python" -c 'import ensurepip, venv' 2>>"$log" ||
             fail "$python cannot make virtual environments: install its venv module (Debian: python3-venv), or use conda (environment.yml)"
         step "making .venv" "$python" -m venv --clear .venv

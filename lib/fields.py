@@ -137,8 +137,12 @@ WRITTEN = {
 }
 
 
-def named(name) -> str:
-    """A task or strategy as a reader should see it."""
+def display_name(name) -> str:
+    """A task or strategy as a reader should see it, as plain text; what neither is stays as it is.
+
+    Whoever shows it escapes it for the place: figures draw all text as it is, sentences have
+    `lib.reading.wording.named`, pages `lib.data.escaping`.
+    """
     name = str(name)
     return WRITTEN.get(name) or _strategies().get(name, name)
 

@@ -289,7 +289,7 @@ def read_profile(path: Path) -> Profile:
 
 MINILM_CAVEAT = (
     "The encoder, all-MiniLM-L6-v2, saw NLI and question-answer pairs in its contrastive training: its absolute "
-    "accuracies on pairs (MNLI, SNLI, QNLI, editorials) are not those of a plain masked language model."
+    "accuracies on pairs (MNLI, SNLI, QNLI) are not those of a plain masked language model."
 )
 QUICK_CAVEAT = (
     "The quick profile is a small model of the study: fewer than a hundred labels, a pool of some hundred rows, other "

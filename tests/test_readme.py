@@ -50,7 +50,3 @@ def test_the_table_of_results_is_what_the_published_study_gives(tmp_path, monkey
     copy.write_text(README, "utf-8")
     assert write_overview(copy, profile("minilm"))
     assert copy.read_text("utf-8") == README, "./run_all.sh publish --profile minilm writes it anew"
-
-
-def test_it_is_read_in_minutes():
-    assert len(re.findall(r"[A-Za-zÀ-ž]+", re.sub(r"\]\([^)]*\)|```.*?```", "", README, flags=re.DOTALL))) <= 1200

@@ -29,11 +29,20 @@ def in_html(text) -> str:
     return re.sub(r"[$\\]", r"<span>\g<0></span>", html.escape(visible(str(text))))
 
 
+# what may be markup in Markdown; not an underscore between letters, nor a colon but that of a link
+MARKUP = re.compile(r"[\\$`*{}\[\]<>|#~&!@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)")
+
+
 def in_markdown(text) -> str:
-    """One line in which no sign is Markdown, HTML or a formula."""
-    line = " ".join(str(text).split())
-    # not two backslashes for one: before a bracket, Jupyter takes them for the beginning of a formula
-    return re.sub(r"[\\`*_{}\[\]<>|$#~&!]", lambda sign: "&#92;" if sign[0] == "\\" else f"\\{sign[0]}", line)
+    """Escaped, in one line, so that it is neither Markdown nor HTML nor, in Jupyter, a formula.
+
+    Jupyter looks for formulas before and after it reads Markdown: what may begin one is a number, in an element.
+    """
+    return MARKUP.sub(_literal, " ".join(visible(str(text)).split()))
+
+
+def _literal(sign: re.Match) -> str:
+    return f"<span>&#{ord(sign[0])};</span>" if sign[0] in "$\\" else f"\\{sign[0]}"
 
 
 def isolated(text, limit: int = 300) -> str:

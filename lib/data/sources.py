@@ -45,7 +45,8 @@ ENCODERS = {
 # name → `weights_fingerprint` of its files as the package has them: a run is known by it where the package is not there
 FINGERPRINTS = {"all-MiniLM-L6-v2": "165af7472c9075cc1184c6a9720b79baf6da0082afa5d0de1d58da3b2c9a6a3a"}
 
-# data set → (Hub id, revision, folder below --hub)
+# data set → (Hub id, revision, folder below --hub). TREC's is a branch, which may move: the Hub keeps its parquet files
+# on no other. Rows of the study are pinned by their hashes (lib/data/subsets), whatever the revision.
 DATASETS = {
     "glue": ("nyu-mll/glue", "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c", "glue"),
     "snli": ("stanfordnlp/snli", "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b", "snli"),
@@ -100,7 +101,7 @@ def text_file(name: str) -> Path:
 
 
 def load_split(data: str, config: str, split: str, hub: str = ""):
-    """A `datasets.Dataset`: from the Hub at its pinned revision or, the same code, from a folder laid out like it."""
+    """A `datasets.Dataset`: from the Hub at its revision or, the same code, from a folder laid out like it."""
     name, revision, below = DATASETS[data]
     path = name
     if hub:

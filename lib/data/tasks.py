@@ -10,7 +10,7 @@ import numpy as np
 
 from lib.data import own, sources, study_rows
 from lib.data.rows import Rows, remembered
-from lib.fields import StudyError, meant, named, one_of
+from lib.fields import StudyError, display_name, meant, one_of
 from lib.protocol import Protocol
 
 UNLABELLED = -1  # the label of a row without a gold label
@@ -128,7 +128,7 @@ def readable_texts(protocols: list[Protocol]) -> dict[str, Texts]:
         except StudyError as error:
             hindrances[task] = error
     if hindrances:
-        missing = ", ".join(map(named, hindrances))
+        missing = ", ".join(map(display_name, hindrances))
         print(f"Texts of {missing} are not shown, for they are not here. {next(iter(hindrances.values()))}", flush=True)
     return found
 
@@ -240,6 +240,8 @@ def _read_kinds():
 
 def _build_editorials():
     """Pairs of sentences: the second follows the first, stands elsewhere in its editorial, or in another one.
+
+    A task of no profile: it gives the tests and the benchmark pairs without a network.
 
     Every sentence that has a successor is first of exactly one pair; classes are equally frequent in each split;
     every fifth editorial, by hash, is for validation.

@@ -13,7 +13,7 @@ import pandas as pd
 from lib.data import study_rows
 from lib.data.tasks import Texts, read_texts, source_of
 from lib.data.words import overlap
-from lib.fields import StudyError, named
+from lib.fields import StudyError, display_name
 from lib.protocol import IDENTITY, Protocol
 from lib.store import results
 from lib.store.results import Run
@@ -56,7 +56,7 @@ class Explored:
     @property
     def title(self) -> str:
         p = self.run.protocol
-        return f"{named(p.task)}, {named(p.strategy)}, F = {signed(p.frozen)}, seed {p.seed}"
+        return f"{display_name(p.task)}, {display_name(p.strategy)}, F = {signed(p.frozen)}, seed {p.seed}"
 
     @property
     def single(self) -> bool:

@@ -8,7 +8,7 @@ from ipywidgets import Layout
 
 from lib.explorer.catalogue import Catalogue, identity
 from lib.explorer.data import signed
-from lib.fields import named
+from lib.fields import display_name
 from lib.protocol import IDENTITY
 from lib.store.results import Run
 
@@ -17,7 +17,7 @@ WIDTHS = {"task": "190px", "strategy": "250px", "frozen": "120px", "seed": "120p
 
 
 def titled(strategy: str, frozen: int, seed: int | None = None) -> str:
-    return f"{named(strategy)}, F = {signed(frozen)}{'' if seed is None else f', seed {seed}'}"
+    return f"{display_name(strategy)}, F = {signed(frozen)}{'' if seed is None else f', seed {seed}'}"
 
 
 class Picker(widgets.HBox):
@@ -47,7 +47,7 @@ class Picker(widgets.HBox):
             for place, (name, control) in enumerate(self.fields.items()):
                 of_task = [one for one in there if name == "task" or one[0] == here[0]]
                 values = sorted({one[place] for one in of_task})
-                written = named if name in ("task", "strategy") else signed
+                written = display_name if name in ("task", "strategy") else signed
                 control.options = [(written(value), value) for value in values]
                 control.value = here[place]
             options = [("nothing", "")]

@@ -11,12 +11,14 @@ from lib.figures.looks import (
     BLUE,
     LINES,
     apart,
+    axis_label,
     bars,
     colours,
     dashes,
     drawn_as,
     label,
     label_left,
+    legend_label,
     log_ticks,
     markers,
     of_rows,
@@ -83,8 +85,8 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
         if by == "strategy":
             _thin_baselines(ax, baseline_curves(some), by, colours(), dashes())
         ax.axhline(some["majority"].mean(), color="0.5", linestyle=":", label="chance")
-        ax.set(title=label(name), xlabel=label("labelled"), ylabel="accuracy")
-    shared_legend(figure, axes, prefix="" if by == "strategy" else f"{label(by)} = ")
+        ax.set(title=label(name), xlabel=axis_label("labelled"), ylabel="accuracy")
+    shared_legend(figure, axes, prefix="" if by == "strategy" else f"{axis_label(by)} = ")
     return figure
 
 
@@ -132,8 +134,8 @@ def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabe
         for place, (level, points) in enumerate(levels):
             aside = (place - (len(levels) - 1) / 2) * 0.02 * (np.ptp(some[x]) or 1)  # so that bars do not overlap
             look = {"fmt": "osD^v"[place % 5], "capsize": 4, "color": colours()[level] if by == "strategy" else BLUE}
-            ax.errorbar(points[x] + aside, points["mean"], yerr=bars(points), label=label(level), **look)
-        ax.set(title=label(name), xlabel=label(x), xticks=apart(some[x], 5))
+            ax.errorbar(points[x] + aside, points["mean"], yerr=bars(points), label=legend_label(level), **look)
+        ax.set(title=label(name), xlabel=axis_label(x), xticks=apart(some[x], 5))
     label_left(axes, ylabel, fontsize="small")
     if table[by].nunique() > 1:
         shared_legend(figure, axes)

@@ -8,14 +8,17 @@ from functools import wraps
 import matplotlib
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
-from lib.fields import choices, named
+from lib.data.escaping import visible
+from lib.fields import choices, display_name
 from lib.reading.wording import NOTHING
 
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
 BLUE, ORANGE, GREEN, _, PURPLE, _, _, GREY, *_ = sns.color_palette("colorblind")
 LINES = ("", (4, 2), (1, 1), (5, 1, 1, 1), (2, 1), (6, 1), (3, 1, 1, 1), (1, 3))
+GUARD = "\u200b"  # without width, before a leading underscore: matplotlib leaves such names out of legends
 ACROSS = 3  # panels side by side: of more, letters are too small to read in print
 MARKERS = ("o", "X", "s", "P", "D", "^", "v", "p")
 
@@ -27,8 +30,18 @@ def style() -> None:
 
 
 def label(name) -> str:
-    """A column or level as a reader should see it."""
-    return NAMES.get(str(name), named(name))
+    """The display name of a task, class, strategy or other level, on one line."""
+    return visible(display_name(str(name).removeprefix(GUARD)))
+
+
+def legend_label(name) -> str:
+    """The same for a legend: guarded where matplotlib would leave it out."""
+    return _guarded(label(name))
+
+
+def axis_label(column: str) -> str:
+    """A column as a reader should see it."""
+    return NAMES.get(column, column)
 
 
 class _Looks(dict):
@@ -112,18 +125,30 @@ def label_left(axes, text: str, **look) -> None:
 
 
 def of_rows(draw):
-    """A figure of an empty table says that there is nothing to draw."""
+    """How a table is drawn: an empty one says that there is nothing to draw; names are shown as they are.
+
+    To matplotlib, dollars are the ends of a formula, and what begins with an underscore has no place in a legend.
+    """
 
     @wraps(draw)
     def answer(table, *arguments, **options):
         if len(table):
-            return draw(table, *arguments, **options)
+            names = {column: table[column].map(_guarded) for column in table.select_dtypes(["object", "str"])}
+            with matplotlib.rc_context({"text.parse_math": False}):
+                figure = draw(table.assign(**names), *arguments, **options)
+            for text in figure.findobj(Text):
+                text.set_text(text.get_text().replace(GUARD, ""))
+            return figure
         figure, (ax,) = panels(1, height=1)
         ax.text(0.5, 0.5, NOTHING, ha="center", va="center")
         ax.axis("off")
         return figure
 
     return answer
+
+
+def _guarded(value):
+    return GUARD + value if isinstance(value, str) and value.startswith("_") else value
 
 
 def bars(table):
@@ -141,7 +166,7 @@ def shared_legend(figure, axes, prefix: str = "") -> None:
     numbers = sorted((level for level in drawn if _is_number(level)), key=int) if prefix else []
     levels = numbers + [level for level in drawn if level not in numbers]
     handles = [drawn[name] for name in levels]
-    texts = [prefix + level.replace("-", "−") if _is_number(level) else label(level) for level in levels]
+    texts = [prefix + level.replace("-", "−") if level in numbers else label(level) for level in levels]
     for ax in axes:
         if ax.get_legend():
             ax.get_legend().remove()

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
 from lib.data.escaping import in_markdown
-from lib.fields import named
-from lib.figures.looks import label
+from lib.fields import display_name
+from lib.figures.looks import axis_label
 from lib.protocol import Profile, Protocol
 from lib.reading.statistics import FEWEST
 from lib.reading.wording import NOTHING, say_chance, say_data, say_precision, say_ties
@@ -85,7 +85,7 @@ def markdown(table: pd.DataFrame, digits: int = 3, best: dict[str, str] | None =
         winners = (table[column] == by_task.transform(how)) & (by_task.transform("count") > 1)
         written[column] = np.where(winners, "**" + written[column] + "**", written[column])
     sides = ["right" if is_numeric_dtype(table[column]) else "left" for column in table]
-    headings = [HEADINGS.get(column, label(column)) for column in table]
+    headings = [in_markdown(HEADINGS.get(column, axis_label(column))) for column in table]
     return written.to_markdown(headers=headings, index=False, disable_numparse=True, colalign=sides)
 
 
@@ -101,7 +101,7 @@ def _cell(value, digits: int) -> str:
         return f"{value:#.2g}" if small else f"{value:z.{digits}f}"  # z: no −0
     if not isinstance(value, str):
         return str(value)
-    return in_markdown(named(value))
+    return in_markdown(display_name(value))
 
 
 def provenance(runs) -> str:

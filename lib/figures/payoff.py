@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from lib.figures.looks import BLUE, GREY, ORANGE, colours, label, of_rows, panels, shared_legend
+from lib.figures.looks import BLUE, GREY, ORANGE, colours, label, legend_label, of_rows, panels, shared_legend
 
 # colour and marker of a verdict, which tell it apart in print as well
 VERDICTS = {"supported": (BLUE, "o"), "not supported": (ORANGE, "s"), "inconclusive": (GREY, "D")}
@@ -36,7 +36,7 @@ def labels_needed(needed: pd.DataFrame, minus: str = "random"):
             look = {"marker": "osD^v"[number % 5], "s": 45, "edgecolor": colours()[strategy], "zorder": 2}
             filled = [colours()[strategy] if reached else "white" for reached in mine["reached"]]
             ax.scatter(mine["labels"], places, c=filled, **look)
-            ax.scatter([], [], color=colours()[strategy], marker=look["marker"], label=label(strategy))
+            ax.scatter([], [], color=colours()[strategy], marker=look["marker"], label=legend_label(strategy))
         target = some["target"].mean()
         if not needed["reached"].all():
             ax.scatter([], [], color="white", edgecolor="0.3", marker="o", label=NOT_REACHED)

@@ -16,6 +16,7 @@ from lib.figures.looks import (
     colours,
     label,
     label_left,
+    legend_label,
     linestyle,
     log_ticks,
     of_rows,
@@ -59,7 +60,7 @@ def lengths(table: pd.DataFrame):
         ax.axhline(1, color="0.4", linewidth=1, linestyle=":")
         for strategy, those in some.groupby("strategy", sort=False):
             look = {"color": colours()[strategy], "marker": "o", "markersize": 4, "seed": 0}
-            sns.lineplot(those, x="labelled", y="longer", label=label(strategy), ax=ax, **look)
+            sns.lineplot(those, x="labelled", y="longer", label=legend_label(strategy), ax=ax, **look)
         ax.set(title=label(task), xlabel="labelled rows when they are picked", ylabel="")
         ax.get_legend().remove()
     label_left(axes, "tokens of a picked row\n÷ of a pool row")
@@ -121,7 +122,7 @@ def settings(pairs: pd.DataFrame, minus, of: str = "setting", xlabel: str = "dif
         }
         told = "".join(f"\n({note})" for note, holds in notes.items() if holds)
         ax.set(title=label(task), xlabel=f"{xlabel} − that of {level_of(of, minus)}{told}", xlim=(left, right))
-        ax.set_yticks(places, [level_of(of, name) for name in some[of]])
+        ax.set_yticks(places, [label(level_of(of, name)) for name in some[of]])
         ax.set_ylim(len(some) - 0.4, -0.6)
         ax.xaxis.set_major_locator(MaxNLocator(4))  # so that negative numbers of three digits have room
     return figure

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lib.data.escaping import in_markdown
 from lib.fields import StudyError
 from lib.labelling.journal import Journal, Said, read_lines
 from lib.labelling.state import Labelling, kappa
@@ -62,12 +63,13 @@ def disagreements(common: pd.DataFrame) -> pd.DataFrame:
 
 
 def say(name: str, common: pd.DataFrame) -> str:
-    """How far two people agree, in one or two sentences."""
+    """How far two people agree, in one or two sentences of Markdown."""
+    name = in_markdown(name)
     if not len(common):
         return f"You and {name} have no labelled row in common yet; rows drawn at random will be the same for both."
     equal, both = len(common) - len(disagreements(common)), pd.concat([common["your label"], common["their label"]])
     said = f"You and {name} labelled {len(common)} rows both, {equal} of them alike"
     if both.nunique() < 2:
-        return f"{said}; all are {both.iloc[0]!r}, so that κ cannot be told."
+        return f"{said}; all are '{in_markdown(both.iloc[0])}', so that κ cannot be told."
     agreed = kappa(common["your label"], common["their label"])
     return f"{said}: Cohen's κ is {agreed:.2f} (1: always alike; 0: as often as chance)."

@@ -18,7 +18,7 @@ from lib.data.escaping import in_cell, in_markdown
 from lib.data.rows import load_tokenizer
 from lib.data.tasks import UNLABELLED
 from lib.data.values import SURROGATES, as_text
-from lib.fields import StudyError, named, one_of
+from lib.fields import StudyError, display_name, one_of
 from lib.labelling import annotators, changes
 from lib.labelling.agreement import LIMITS, say_accuracy
 from lib.labelling.chooser import as_tokens
@@ -219,7 +219,8 @@ def model_card(labelling: Labelling, found: str) -> str:
     counts = "\n".join(f"| {in_markdown(name)} | {number} |" for name, number in labelling.counts.items())
     chosen = "drawn at random"
     if protocol.strategy != "random":
-        chosen = f"some drawn at random, the others picked by active learning ({named(protocol.strategy)})"
+        strategy = in_markdown(display_name(protocol.strategy))
+        chosen = f"some drawn at random, the others picked by active learning ({strategy})"
     decoder = protocol.decoder.replace("cnn", "CNN")
     repeated = "each label counts once"
     if labelling.model.balance:

@@ -128,7 +128,7 @@ def read_file(given: str, columns: list[str]) -> tuple[list[str], list[list[str]
     sys.path.insert(0, str(HERE))
     try:
         from lib.data.files import read_table
-        from lib.data.values import as_text
+        from lib.data.values import as_text, is_missing
     except ImportError as error:
         raise SystemExit(f"score.py: {error}: run pip install -r requirements.txt to read files") from error
     try:
@@ -146,7 +146,8 @@ def read_file(given: str, columns: list[str]) -> tuple[list[str], list[list[str]
     if lacking := [name for name in columns if name not in header]:
         raise SystemExit(f"score.py: {given} has no column {lacking[0]!r}: its columns are {', '.join(header[:12])}")
     table = [{name: as_text(row.get(name)) for name in header} for row in held.values()]
-    return header, [list(row.values()) for row in table], [tuple(row[name] for name in columns) for row in table]
+    texts = [tuple("" if is_missing(row[name]) else row[name] for name in columns) for row in table]
+    return header, [list(row.values()) for row in table], texts
 
 
 def free_name(name: str, header: list[str]) -> str:

@@ -5,10 +5,9 @@ Numbers stand in the tables of the notebooks; a sentence has the one that matter
 
 import pandas as pd
 
-from lib.fields import named
 from lib.reading import statistics
 from lib.reading.claims.estimates import of_interval, seeds_needed
-from lib.reading.wording import NOTHING, few, is_clear, listed, number, with_interval
+from lib.reading.wording import NOTHING, few, is_clear, listed, named, number, with_interval
 
 RANDOMS = "random's labels"
 WITHIN = 0.01  # of accuracy: less does not matter

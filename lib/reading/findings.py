@@ -2,9 +2,19 @@
 
 import pandas as pd
 
-from lib.fields import named
+from lib.data.escaping import in_markdown
 from lib.protocol import Protocol
-from lib.reading.wording import NOTHING, is_clear, level_of, listed, number, of_rows, uncertain, with_interval
+from lib.reading.wording import (
+    NOTHING,
+    is_clear,
+    level_of,
+    listed,
+    named,
+    number,
+    of_rows,
+    uncertain,
+    with_interval,
+)
 
 ALPHA = 0.05  # share of tests without an effect that say there is one
 VERDICTS = ("supported", "not supported", "inconclusive")
@@ -111,7 +121,10 @@ def _say_overlap(rho: pd.DataFrame) -> str:
         clear = rho  # too few runs for intervals, which is said
     parts = []
     for verb, some in (("falls", clear[clear["mean"] <= 0]), ("rises", clear[clear["mean"] > 0])):
-        classes = [f"{row['class']!r} of {named(row['task'])} (ρ = {with_interval(row)})" for _, row in some.iterrows()]
+        classes = [
+            f"'{in_markdown(row['class'])}' of {named(row['task'])} (ρ = {with_interval(row)})"
+            for _, row in some.iterrows()
+        ]
         parts += [f"{verb} in {listed(classes)}"] if classes else []
     others = len(rho) - len(clear)
     shared = "the share of words that two texts have in common"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.fields import named
+from lib.fields import display_name
 from lib.protocol import Profile
 from lib.reading import advice, statistics, worth
 from lib.reading.wording import NOTHING, number
@@ -73,7 +73,7 @@ def overview(found: Comparisons) -> pd.DataFrame:
         f"accuracy with {few} labels: BALD − random": _cells(found.sizes[found.sizes["labelled"] == few]),
         f"accuracy with {last} labels: BALD − random": _cells(found.sizes[found.sizes["labelled"] == last]),
         f"macro-F1 with {last} labels: BALD − random": _cells(found.macro_f1[found.macro_f1["labelled"] == last]),
-        f"labels until as good as random with {last}: BALD / random": {
+        f"labels needed to reach random's accuracy with {last}: BALD / random": {
             row["task"]: f"{advice.say_labels(row)} / {row[advice.RANDOMS]:.0f}"
             for row in found.saved.to_dict("records")
         },
@@ -82,7 +82,7 @@ def overview(found: Comparisons) -> pd.DataFrame:
         ),
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=found.areas["task"], dtype=str)
-    return table.rename(columns=named).rename_axis("").reset_index()
+    return table.rename(columns=display_name).rename_axis("").reset_index()
 
 
 def _cells(differences: pd.DataFrame) -> dict[str, str]:

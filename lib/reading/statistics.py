@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import special, stats
 from statsmodels.stats.weightstats import ttost_paired
 
-from lib.fields import StudyError, named, one_of
+from lib.fields import StudyError, display_name, one_of
 from lib.protocol import Protocol
 
 LEVEL = 0.95
@@ -147,6 +147,7 @@ def paired_difference(
 
 def within_pairs(table: pd.DataFrame, value: str, of: str, minus, by: list[str], pair: str = "seed") -> pd.DataFrame:
     """What `paired_difference` takes the mean of, a row a seed: columns by + pair, of, difference."""
+    table = table.dropna(subset=value)
     if minus not in set(table[of]):
         return pd.DataFrame(columns=[*by, pair, of, "difference"])
     levels = wide(table, [*by, pair], of, value, sort=False)
@@ -265,9 +266,9 @@ def papers_table(table: int) -> pd.DataFrame:
     values["text"] = values["value"].map("{:g}".format)
     known = values["half_width"].notna()
     values.loc[known, "text"] += " ± " + values["half_width"].map("{:g}".format)
-    values["column"] = values["task"].map(named)
+    values["column"] = values["task"].map(display_name)
     if values["strategy"].nunique() > 1:
-        values["column"] = values["strategy"].map(named) + ", " + values["column"]
+        values["column"] = values["strategy"].map(display_name) + ", " + values["column"]
     index = "frozen" if values["frozen"].nunique() > 1 else "labelled"
     order = values["column"].unique()
     printed = values.pivot(index=index, columns="column", values="text")[order]

@@ -5,7 +5,8 @@ from functools import wraps
 import numpy as np
 import pandas as pd
 
-from lib.fields import named
+from lib.data.escaping import in_markdown
+from lib.fields import display_name
 
 NOTHING = "The runs that this needs are not there."
 HARDLY = 0.05  # so little above chance is nothing learnt; of very uneven classes a tenth of what there is to learn
@@ -16,6 +17,11 @@ OF_DATA = {
     "none on other data."
 }
 MOST = 4  # differences of single runs that a sentence lists; of more, it gives the ends
+
+
+def named(name) -> str:
+    """The display name of a task, class or strategy in a sentence, which is Markdown: escaped."""
+    return in_markdown(display_name(name))
 
 
 def of_rows(say):
@@ -71,8 +77,8 @@ def is_clear(table: pd.DataFrame) -> pd.Series:
 @of_rows
 def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) -> str:
     """From a table of paired differences, which levels of `of` clearly differ from `minus`, and how many do not."""
-    levels = differences[of].map(lambda level: level_of(of, level))
-    table, opening = differences.assign(level=levels), f"Compared with {level_of(of, minus)}, {quantity}"
+    levels = differences[of].map(lambda level: in_markdown(level_of(of, level)))
+    table, opening = differences.assign(level=levels), f"Compared with {in_markdown(level_of(of, minus))}, {quantity}"
     if table["low"].isna().all():
         many, by_mean = len(table) > MOST, table.sort_values("mean", kind="stable")
         shown = by_mean.iloc[[0, -1]] if many else table
@@ -91,8 +97,8 @@ def say_differences(differences: pd.DataFrame, of: str, quantity: str, minus) ->
 
 
 def level_of(of: str, level) -> str:
-    """A level of a column as a reader should see it: F = −2, BALD"""
-    return f"F = {level}".replace("-", "−") if of == "frozen" else named(level)
+    """The display name of a level of a column, as plain text: F = −2, BALD"""
+    return f"F = {level}".replace("-", "−") if of == "frozen" else display_name(level)
 
 
 def _all_intervals(count: int) -> str:

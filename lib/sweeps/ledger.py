@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lib.fields import named
+from lib.fields import display_name
 from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, METHOD_VERSION, Protocol
 from lib.store import published
 from lib.store.files import read_json
@@ -203,7 +203,7 @@ def say_missing(entries: list[Entry]) -> str:
     left = missing(entries)
     if not left:
         return ""
-    tasks = Counter(named(entry.run.protocol.task) for entry in left)
+    tasks = Counter(display_name(entry.run.protocol.task) for entry in left)
     where = ", ".join(f"{task} {number}" for task, number in tasks.items())
     return f"{len(left)} of {len(entries)} runs are not there and left out ({where}): {what_is_left(left)}"
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -315,3 +316,39 @@ def test_a_stopped_command_leaves_no_workers(notebooks, tiny_encoder, tmp_path):
         children = stop(process, lambda: len(list(store.glob("*/protocol.json"))) == 2)
     assert len(children) >= 2, "two workers, and what watches them"
     assert not psutil.wait_procs(children, timeout=10)[1]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout with the script alone; its .venv has a stand-in for Python that writes down what it is asked to do."""
+    bin_ = tmp_path / "checkout" / ".venv" / "bin"
+    bin_.mkdir(parents=True)
+    shutil.copy(CHECKOUT / "run_all.sh", tmp_path / "checkout")
+    for name in ("requirements.lock", "pyproject.toml"):
+        (tmp_path / "checkout" / name).touch()
+    (bin_ / "python").write_text('#!/bin/sh\necho "$@" >>"$(dirname "$0")/../../asked"\n')
+    (bin_ / "pip").write_text(f"#!{bin_ / 'python'}\n")
+    (tmp_path / "chromium").touch()
+    for program in (bin_ / "python", tmp_path / "chromium"):
+        program.chmod(0o755)
+    return tmp_path / "checkout"
+
+
+def asked(checkout) -> str:
+    """What the stand-in was asked to do in a set-up and the tests after it."""
+    environment = {"PATH": f"{checkout.parent}:/usr/bin:/bin"}
+    subprocess.run(["./run_all.sh", "test"], cwd=checkout, env=environment, capture_output=True, timeout=60, check=True)
+    return (checkout / "asked").read_text("utf-8")
+
+
+def test_another_set_up_keeps_what_the_user_added_to_the_environment(checkout):
+    first = asked(checkout)
+    assert "pip --disable-pip-version-check" in first
+    assert "-m venv" not in first
+    (checkout / "requirements.lock").write_text("another==1\n")
+    assert asked(checkout).count("-r requirements.lock") == 2
+
+
+def test_an_environment_of_another_folder_is_made_anew(checkout):
+    (checkout / ".venv" / "bin" / "pip").write_text("#!/elsewhere/.venv/bin/python\n")
+    assert "-m venv --clear .venv" in asked(checkout)

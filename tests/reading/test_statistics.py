@@ -210,6 +210,11 @@ def test_a_seed_without_its_pair_is_left_out_of_the_difference():
     assert row["mean"] == pytest.approx((y["bald", 0] - y["random", 0] + y["bald", 2] - y["random", 2]) / 2)
 
 
+def test_values_that_are_all_missing_have_no_difference():
+    table = pd.DataFrame({"task": "mnli", "strategy": ["bald", "random"], "seed": 0, "macro_f1": np.nan})
+    assert statistics.paired_difference(table, "macro_f1", "strategy", "random", ["task"]).empty
+
+
 def test_a_single_pair_has_a_difference_without_interval():
     (row,) = statistics.paired_difference(
         curves(tasks="a", sizes=[10], seeds=1), "accuracy", "strategy", "random", ["task"]
