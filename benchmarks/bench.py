@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.benchmark import Timer
 
-from lib import gpus
-from lib.active_learning import prepare
-from lib.model import outline
+from lib.method import gpus
+from lib.method.active_learning import prepare
+from lib.method.model import outline
 from lib.protocol import Protocol
 
 

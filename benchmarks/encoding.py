@@ -9,7 +9,7 @@ from transformers import AutoModel
 
 from benchmarks.bench import Bench, Result, compared, described
 from lib.data.sources import checkpoint
-from lib.prefix import encoded
+from lib.method.prefix import encoded
 from lib.protocol import Protocol
 
 PRODUCT = 1024  # rows of a bare product

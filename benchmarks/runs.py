@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.bench import Bench, Result, compared, elapsed
-from lib import active_learning
 from lib.fields import SCHEDULER
-from lib.store import results
-from lib.sweeps import sweep as compute
-from lib.sweeps.cluster import local_cluster
+from lib.runs import results
+from lib.runs import sweep as compute
+from lib.runs.cluster import local_cluster
+from lib.runs.run import run as run_one
 
 STAGES = ["training", "encoding", "evaluation"]
 RUNS = 12
@@ -42,7 +42,7 @@ def whole_run(bench: Bench) -> Iterator[Result]:
     sizes = {"rounds": 1, "query": bench.labelled // 4, "pool": 10 + 2 * bench.rows, "validation_rows": bench.rows // 2}
     protocol = bench.protocol(**sizes)
     with tempfile.TemporaryDirectory() as store:
-        seconds = elapsed(lambda: active_learning.run(protocol, Path(store)))
+        seconds = elapsed(lambda: run_one(protocol, Path(store)))
         parts = results.load("timings", [protocol], store)[STAGES].sum()
     what = f"a run of one round on {protocol.task}, U = {protocol.pool - protocol.start:,}"
     note = ", ".join(f"{stage} {parts[stage]:.0f} s" for stage in STAGES)

@@ -7,10 +7,10 @@ import numpy as np
 
 from benchmarks.bench import Bench, Result, compared, described, elapsed, peak
 from benchmarks.encoding import auto_model, forward, pad
-from lib import acquisition, scoring
 from lib.data.rows import Rows
-from lib.prefix import frozen_prefix
-from lib.uncertainty import pool_features, sample_log_probs
+from lib.method import acquisition, scoring
+from lib.method.prefix import frozen_prefix
+from lib.method.uncertainty import pool_features, sample_log_probs
 
 
 def masks_of(classifier, protocol, samples: int) -> dict:

@@ -16,9 +16,9 @@ import pandas as pd
 
 from benchmarks import encoding, runs, scoring, training
 from benchmarks.bench import Bench, peak
-from lib.active_learning import settled
 from lib.fields import StudyError, meant, names, one_of
-from lib.store.provenance import ROOT, commit, processor
+from lib.method.active_learning import settled
+from lib.runs.provenance import ROOT, commit, processor
 
 FOLDER = ROOT / "figures" / "study"
 # name → measurement: Bench → rows of the table, one after the other

@@ -12,12 +12,12 @@ from multiprocessing import get_context
 import numpy as np
 
 from benchmarks.bench import Bench, Result, compared, described, elapsed
-from lib.active_learning import prepare, settled
-from lib.prefix import frozen_prefix
+from lib.method.active_learning import prepare, settled
+from lib.method.prefix import frozen_prefix
+from lib.method.training import train
+from lib.method.uncertainty import pool_features
 from lib.protocol import Protocol
-from lib.store.provenance import ROOT
-from lib.training import train
-from lib.uncertainty import pool_features
+from lib.runs.provenance import ROOT
 
 
 def fine_tuning(bench: Bench) -> Iterator[Result]:

@@ -100,8 +100,8 @@ def audit(given: dict, verb: str) -> int:
         return 0
     stop_on_signals()
     from lib.fields import StudyError
-    from lib.store.results import STORE
-    from lib.sweeps import audit
+    from lib.runs import audit
+    from lib.runs.results import STORE
 
     store = Path(given.pop("store") or STORE)
     try:
@@ -142,7 +142,7 @@ def run(command: Command, executed: Path) -> int:
     """Compute what is missing of all runs that the notebooks need, then execute the notebooks, which draw them."""
     prepare_environment()
     from lib.command.execution import MISTAKES, NOTHING, execute_all, failures_in
-    from lib.store.results import REDRAW
+    from lib.runs.results import REDRAW
 
     os.environ.pop(REDRAW, None)
     place = nearest(str(executed))
@@ -196,7 +196,7 @@ def cannot_compute(needed: list) -> str:
     from lib.data import sources
     from lib.data.tasks import texts_of
     from lib.fields import StudyError
-    from lib.sweeps.costs import plan as plan_runs
+    from lib.runs.costs import plan as plan_runs
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}.values()
     missing = [run.protocol for run in runs if not run.done]
@@ -213,7 +213,7 @@ def cannot_compute(needed: list) -> str:
 
 def say_what_is_missing(needed: list) -> None:
     """One line of all runs that the notebooks need; none if all are there."""
-    from lib.sweeps.ledger import ledger, say_missing
+    from lib.runs.ledger import ledger, say_missing
 
     entries = {entry.run.folder: entry for _, protocols, store in needed for entry in ledger(protocols, store)}
     if line := say_missing(list(entries.values())):
@@ -228,8 +228,8 @@ def publish(command: Command, executed: Path) -> int:
     from lib.command import publish as publishing
     from lib.fields import StudyError
     from lib.protocol import profile
-    from lib.store.packing import Scope
-    from lib.sweeps.ledger import ledger, say_missing
+    from lib.runs.ledger import ledger, say_missing
+    from lib.runs.packing import Scope
 
     entries = {
         entry.run.name: entry
@@ -256,9 +256,9 @@ def compute(command: Command, needed: list) -> None:
     from lib.data.tasks import texts_of
     from lib.fields import StudyError
     from lib.protocol import digest
-    from lib.sweeps.compute import follow
-    from lib.sweeps.costs import cost
-    from lib.sweeps.costs import plan as plan_runs
+    from lib.runs.compute import follow
+    from lib.runs.costs import cost
+    from lib.runs.costs import plan as plan_runs
 
     runs = {run.folder: run for _, protocols, store in needed for run in plan_runs(protocols, store)}
     missing = [run for run in runs.values() if not run.done]
@@ -282,7 +282,7 @@ def compute(command: Command, needed: list) -> None:
 def prepare_environment() -> None:
     """What kernels and workers inherit: one thread each, and this environment's kernel before any other."""
     from lib.command.execution import KERNEL
-    from lib.sweeps.compute import SESSION
+    from lib.runs.compute import SESSION
 
     kernel = Path(sys.prefix, "share", "jupyter", "kernels", KERNEL)
     if not kernel.is_dir():
@@ -297,7 +297,7 @@ def prepare_environment() -> None:
 @contextmanager
 def workers(command: Command, needed: bool):
     """The scheduler that the command names or the environment, else worker processes on this machine if needed."""
-    from lib.sweeps.cluster import answers, local_cluster
+    from lib.runs.cluster import answers, local_cluster
 
     if command.scheduler:
         os.environ[SCHEDULER] = command.scheduler

@@ -38,7 +38,7 @@ def _strategies() -> dict[str, str]:
 
     So a key or a list of runs does not wait for torch, which the registry's functions need.
     """
-    registry = getattr(sys.modules.get("lib.acquisition"), "STRATEGIES", None)
+    registry = getattr(sys.modules.get("lib.method.acquisition"), "STRATEGIES", None)
     return (
         _written_strategies()
         if registry is None
@@ -48,7 +48,7 @@ def _strategies() -> dict[str, str]:
 
 @cache
 def _written_strategies() -> dict[str, str]:
-    tree = ast.parse(Path(__file__).with_name("acquisition.py").read_text("utf-8"))
+    tree = ast.parse(Path(__file__).with_name("method").joinpath("acquisition.py").read_text("utf-8"))
     (registry,) = (
         node.value for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "STRATEGIES"
     )
@@ -141,7 +141,7 @@ def display_name(name) -> str:
     """A task or strategy as a reader should see it, as plain text; what neither is stays as it is.
 
     Whoever shows it escapes it for the place: figures draw all text as it is, sentences have
-    `lib.reading.wording.named`, pages `lib.data.escaping`.
+    `lib.analysis.wording.named`, pages `lib.data.escaping`.
     """
     name = str(name)
     return WRITTEN.get(name) or _strategies().get(name, name)

@@ -31,7 +31,7 @@ class Protocol:
     """
 
     task: str  # name of a task in lib.data.tasks.TASKS
-    strategy: str = "bald"  # acquisition function, a key of lib.acquisition.STRATEGIES
+    strategy: str = "bald"  # acquisition function, a key of lib.method.acquisition.STRATEGIES
     seed: int = 0  # run number: decoder initialisation, row order, dropout, masks, random acquisition
     draw: int = 0  # order of the task's rows, from which S10, U and validation rows are taken; 0: the listed order
     frozen: int = 0  # F: layers [0, F) and the embeddings; F < 0: the last -F layers

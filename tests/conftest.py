@@ -90,4 +90,4 @@ def real_hub() -> str:
 @pytest.fixture(autouse=True)
 def no_published_study(tmp_path_factory, monkeypatch):
     """Tests do not see the committed study."""
-    monkeypatch.setattr("lib.store.published.STUDIES", tmp_path_factory.getbasetemp() / "no study")
+    monkeypatch.setattr("lib.runs.published.STUDIES", tmp_path_factory.getbasetemp() / "no study")

@@ -10,9 +10,9 @@ from pathlib import Path
 import helpers
 import numpy as np
 
-from lib import active_learning
 from lib.protocol import METHOD_VERSION, Protocol
-from lib.store.results import Run
+from lib.runs.results import Run
+from lib.runs.run import run as run_one
 
 FILE = Path(__file__).parent / "method" / "golden.json"
 SETTINGS = {
@@ -31,7 +31,7 @@ SETTINGS = {
 def computed(protocol: Protocol) -> list[dict]:
     """What decides a run's numbers, round by round, in few of them."""
     with tempfile.TemporaryDirectory() as store:
-        active_learning.run(protocol, store)
+        run_one(protocol, store)
         run = Run(protocol, Path(store))
         rounds, layers, pool, validation = (run.table(kind) for kind in ("rounds", "layers", "pool", "validation"))
     found = []

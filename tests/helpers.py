@@ -14,10 +14,10 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
 from lib import __main__ as runner
-from lib import active_learning, training
 from lib.command.options import ON_REQUEST
 from lib.data import sources
 from lib.fields import StudyError
+from lib.method import active_learning, training
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_HUB = ROOT.parent / "shared" / "hub"

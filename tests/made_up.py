@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.data.tasks import training_rows
 from lib.protocol import COMPUTING, LOCATIONS, Protocol
-from lib.store.results import Run
+from lib.runs.results import Run
 
 CLASSES = {"sst2": 2, "qnli": 2, "mnli": 3, "snli": 3, "trec": 6}
 ORIGIN = {
@@ -26,7 +26,7 @@ ORIGIN = {
 
 @dataclass(frozen=True)
 class MadeUp:
-    """What lib.store.packing asks of a run. features: of a row; validation: rows, if the protocol does not say."""
+    """What lib.runs.packing asks of a run. features: of a row; validation: rows, if the protocol does not say."""
 
     protocol: Protocol
     features: int = 192

@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from lib import active_learning, gpus
+from lib.method import active_learning, gpus
 
 CUDA = torch.device("cuda:0")
 MOVES = ("_to_copy", "to", "copy_")  # what may see both devices

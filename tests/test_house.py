@@ -10,20 +10,14 @@ import lib
 
 FOLDER = Path(lib.__file__).parent
 ORDER = [  # from the ground up; in a row, what does not know of each other
-    ["fields", "gpus"],
+    ["fields"],
     ["protocol"],
-    ["acquisition"],
     ["data"],
-    ["store"],
-    ["decoder"],
-    ["model", "parameter_change"],
-    ["prefix"],
-    ["reading"],
-    ["training", "uncertainty"],
-    ["figures", "explorer"],
-    ["scoring"],
-    ["active_learning"],
-    ["sweeps", "labelling"],
+    ["method"],
+    ["runs"],
+    ["analysis"],
+    ["figures"],
+    ["explorer", "labelling"],
     ["command"],
     ["__main__"],
 ]

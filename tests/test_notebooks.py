@@ -1,6 +1,6 @@
 """Every notebook, from end to end, on a tiny random-initialised encoder; and every table, recounted from the store.
 
-The recounts read the files of the store themselves and use neither lib.store.results nor lib.reading.statistics.
+The recounts read the files of the store themselves and use neither lib.runs.results nor lib.analysis.statistics.
 """
 
 import ast
@@ -28,16 +28,15 @@ from helpers import NOTEBOOKS, NUMBERED, as_in_a_new_shell, refused
 from scipy import stats
 
 from lib import __main__ as runner
-from lib import active_learning
+from lib.analysis import wording
 from lib.command import execution
 from lib.command.options import parameters_cell
 from lib.command.publish import injected
 from lib.data.tasks import read_texts
 from lib.figures.notebook import INDEX
 from lib.protocol import profile
-from lib.reading import wording
-from lib.store import results
-from lib.sweeps import plans
+from lib.runs import plans, results
+from lib.runs.run import run as run_one
 
 NAMES = sorted(path.stem for path in NOTEBOOKS)  # tests/labelling has 07
 QUICK = profile("quick")
@@ -110,7 +109,7 @@ def study(tiny_encoder, tmp_path_factory) -> Study:
         for path in NOTEBOOKS:  # a kernel takes longer to load torch than to compute these: one that does is enough
             if path.stem != "06_open_questions":
                 for protocol in plans.needed(path.stem, made.values(path)):
-                    active_learning.run(protocol, made.results)
+                    run_one(protocol, made.results)
         for path in NOTEBOOKS:
             made.errors[path.stem] = execution.execute(path, made.executed(path.stem), made.values(path))
     return made
@@ -214,8 +213,8 @@ def no_model(monkeypatch):
     def stop(*_, **__):
         raise AssertionError("a finished run was computed again")
 
-    monkeypatch.setattr(active_learning, "compute", stop)
-    monkeypatch.setattr("lib.model._load_bert", stop)
+    monkeypatch.setattr("lib.runs.run.compute", stop)
+    monkeypatch.setattr("lib.method.model._load_bert", stop)
     monkeypatch.setattr("lib.data.rows.load_tokenizer", stop)
     as_in_a_new_shell(monkeypatch)
 
@@ -546,7 +545,7 @@ def test_what_a_notebook_cannot_work_with_is_one_line(name, changes, words, stud
 def test_results_that_are_not_there_are_one_line(study, tmp_path):
     protocols = QUICK.grid(tasks=TASK, runs=2, encoder=study.encoder)
     assert len(results.load("rounds", protocols, study.results)) == 2 * (QUICK.common["rounds"] + 1)
-    with refused("editorials-bald-F0-seed0", "missing", str(tmp_path), "lib.sweeps.sweep"):
+    with refused("editorials-bald-F0-seed0", "missing", str(tmp_path), "lib.runs.compute"):
         results.load("rounds", protocols, tmp_path)
 
 

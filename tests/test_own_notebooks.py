@@ -10,13 +10,13 @@ from helpers import WORDS
 from test_notebooks import run_here
 
 from lib import __main__ as runner
-from lib import active_learning
 from lib.command import own_data
 from lib.command.options import OF_DATA
-from lib.store.results import REDRAW, Run
-from lib.sweeps import plans
-from lib.sweeps.compute import NothingToDraw
-from lib.sweeps.costs import plan
+from lib.runs import plans
+from lib.runs.compute import NothingToDraw
+from lib.runs.costs import plan
+from lib.runs.results import REDRAW, Run
+from lib.runs.run import run as run_one
 
 PATHS = [next(runner.NOTEBOOKS.glob(f"{number}_*")) for number in OF_DATA.split(",")]
 FILES = {  # text columns and classes
@@ -65,7 +65,7 @@ def own(request, tmp_path_factory, tiny_encoder) -> OwnData:
         made = OwnData(request.param, folder, tiny_encoder)
     for path in PATHS:
         for run in made.runs(path, folder / "runs"):
-            active_learning.run(run.protocol, folder / "runs")
+            run_one(run.protocol, folder / "runs")
     return made
 
 

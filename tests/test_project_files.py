@@ -6,7 +6,7 @@ import tomllib
 import pytest
 import yaml
 
-from lib.store.results import ROOT
+from lib.runs.results import ROOT
 
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 PLACES = re.findall(r"\]\(([^)#]+)\)|`((?:lib|tests|results)/[\w/.]+)`", CONTRIBUTING)

@@ -7,8 +7,8 @@ import pytest
 
 from lib.command.publish import write_overview
 from lib.protocol import profile
-from lib.store import published
-from lib.store.results import ROOT
+from lib.runs import published
+from lib.runs.results import ROOT
 
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 README = PAGES[0].read_text("utf-8")

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
-from lib import uncertainty
-from lib.active_learning import settled
 from lib.data.tasks import UNLABELLED, load_task
 from lib.labelling.chooser import balanced
-from lib.model import build_classifier
+from lib.method import uncertainty
+from lib.method.active_learning import settled
+from lib.method.model import build_classifier
+from lib.method.training import train
 from lib.protocol import Protocol
-from lib.training import train
 
 FILE = Path(__file__).with_suffix(".csv")
 BALANCES = (0.0, 0.5, 1.0)

@@ -11,12 +11,12 @@ import argparse
 import numpy as np
 import pandas as pd
 
-from lib.active_learning import prepare, settled
+from lib.analysis.statistics import equivalence, t_interval
+from lib.method.active_learning import prepare, settled
+from lib.method.scoring import evaluate, highest_rows, overlap
+from lib.method.training import train
+from lib.method.uncertainty import pool_features
 from lib.protocol import Protocol
-from lib.reading.statistics import equivalence, t_interval
-from lib.scoring import evaluate, highest_rows, overlap
-from lib.training import train
-from lib.uncertainty import pool_features
 
 HARMLESS = 0.01  # of accuracy: smaller differences do not matter
 

@@ -24,12 +24,12 @@ from scipy.stats import spearmanr
 from torch import nn
 from torch.nn import functional as F
 
-from lib import acquisition, uncertainty
 from lib.data.batches import HEIGHTS
 from lib.data.tasks import load_task
-from lib.model import build_classifier
+from lib.method import acquisition, uncertainty
+from lib.method.model import build_classifier
+from lib.method.training import train
 from lib.protocol import Protocol
-from lib.training import train
 
 HERE = Path(__file__).parent
 HELD_OUT = 1000

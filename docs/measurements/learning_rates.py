@@ -13,11 +13,11 @@ import sys
 import numpy as np
 import pandas as pd
 
-from lib.active_learning import prepare, settled
 from lib.fields import StudyError
+from lib.method.active_learning import prepare, settled
+from lib.method.scoring import evaluate
+from lib.method.training import train
 from lib.protocol import Protocol
-from lib.scoring import evaluate
-from lib.training import train
 
 HELD_OUT = 1000
 

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lib import scoring
-from lib.active_learning import prepare, settled
+from lib.analysis import statistics
+from lib.method import scoring
+from lib.method.active_learning import prepare, settled
+from lib.method.training import train
 from lib.protocol import profile
-from lib.reading import statistics
-from lib.store import results
-from lib.training import train
+from lib.runs import results
 
 FILE = Path(__file__).with_suffix(".csv")
 ROUNDS = (3, 9)  # after which classifiers are trained: 310 and 910 labels

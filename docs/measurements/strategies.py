@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 from balance import measured, rows_of
 
-from lib import labelling, uncertainty
-from lib.active_learning import settled
+from lib import labelling
+from lib.data.own_rows import read_rows
 from lib.data.tasks import read_texts
 from lib.labelling.chooser import as_tokens
-from lib.labelling.own_rows import read_rows
+from lib.method import uncertainty
+from lib.method.active_learning import settled
 
 FILE = Path(__file__).with_suffix(".csv")
 STRATEGIES = ("random", "bald", "powerbald", "margin", "entropy")

@@ -16,10 +16,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.store.provenance import ROOT
+from lib.runs.provenance import ROOT
 
 KERNEL = "bert-bald"
-NOTHING = "NothingToDraw"  # the class of lib.sweeps.compute's error that is none under --redraw
+NOTHING = "NothingToDraw"  # the class of lib.runs.compute's error that is none under --redraw
 UNFINISHED = "bert_bald_unfinished"  # in the metadata of a notebook whose kernel died
 STARTS = 3  # of a kernel that dies before it has run anything
 MISTAKES = ("StudyError", "DamagedStudy", NOTHING)  # classes of errors that are the user's, and one line
@@ -81,8 +81,8 @@ class Child:
 
 
 def failures_in(notebook: Path) -> dict[str, dict]:
-    """Run → how it failed, as lib.sweeps.compute left it in the outputs of an executed notebook."""
-    from lib.sweeps.compute import FAILURES
+    """Run → how it failed, as lib.runs.compute left it in the outputs of an executed notebook."""
+    from lib.runs.compute import FAILURES
 
     try:
         cells = json.loads(notebook.read_text("utf-8"))["cells"]

@@ -10,11 +10,11 @@ from pathlib import Path
 import nbformat
 
 from lib.command.options import UsageError, read_parameters
+from lib.data.columns import Columns
 from lib.data.files import read_table
+from lib.data.own_rows import NO_ROW_LEFT, OwnRows, read_rows
 from lib.fields import StudyError, counted, first_of
-from lib.labelling.columns import Columns
-from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, read_rows
-from lib.store.files import write_text
+from lib.runs.files import write_text
 
 PARAMETER = re.compile(r"^(?P<name>\w+)(?P<kind>: \w+)? = (?P<value>.+?)(?P<comment>  #.*)?$")
 OF_ROWS = ("text_column", "second_text_column", "labels", "label_column", "answers")  # parameters of `read_rows`

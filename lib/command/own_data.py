@@ -15,17 +15,17 @@ import numpy as np
 from lib.command.hub_data import exported
 from lib.command.options import HUB, Command, UsageError
 from lib.data import own
+from lib.data.columns import Columns
 from lib.data.files import FORMATS, PACKED, read_table
+from lib.data.own_rows import NO_ROW_LEFT, OwnRows, read_rows
 from lib.data.split import FEW, Split, apart, split
 from lib.data.tasks import TASKS, UNLABELLED
 from lib.data.values import as_text
 from lib.fields import StudyError, counted, first_of
-from lib.labelling.columns import Columns
-from lib.labelling.own_rows import NO_ROW_LEFT, OwnRows, read_rows
 from lib.protocol import PROFILES, digest, read_profile
-from lib.store.files import write_json, write_text
-from lib.store.published import OWN_DATA
-from lib.store.results import STORE
+from lib.runs.files import write_json, write_text
+from lib.runs.published import OWN_DATA
+from lib.runs.results import STORE
 
 FEWEST = 60  # labelled rows: with fewer, a batch or the validation part is too small to show anything
 MOST_VALIDATION = 2000  # at most so many rows are evaluated

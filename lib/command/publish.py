@@ -1,6 +1,6 @@
 """Make the runs of a profile, its figures and executed notebooks the committed study:  ./run_all.sh publish
 
-The finished runs that the notebooks need go to results/study/<profile>/ (lib.store.published says how), beside those
+The finished runs that the notebooks need go to results/study/<profile>/ (lib.runs.published says how), beside those
 that are there already; figures/<profile>/ to figures/study/<profile>/; executed/<profile>/ over notebooks/, outputs and
 all, with the cell of the parameters that made them, and without papermill's other marks and the state of widgets. Each
 file is there whole or not at all.
@@ -12,17 +12,17 @@ from pathlib import Path
 
 import nbformat
 
+from lib.analysis.learnt import compare, overview
 from lib.command.execution import UNFINISHED
 from lib.command.pages import without_widgets
 from lib.fields import StudyError
 from lib.protocol import Profile
-from lib.reading.learnt import compare, overview
-from lib.store import published
-from lib.store.files import read_json
-from lib.store.packing import Scope
-from lib.store.published import FORMAT, Study
-from lib.store.results import ROOT, Run
-from lib.sweeps.plans import PLACES
+from lib.runs import published
+from lib.runs.files import read_json
+from lib.runs.packing import Scope
+from lib.runs.plans import PLACES
+from lib.runs.published import FORMAT, Study
+from lib.runs.results import ROOT, Run
 
 PAPERMILLS_CELL = "injected-parameters"  # tag of the cell in which papermill puts parameters
 INJECTED_ID = "parameters-of-the-outputs"

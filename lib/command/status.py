@@ -23,9 +23,9 @@ def asks_the_hub(command: Command) -> bool:
 
 def needed_runs(command: Command) -> list[tuple[Path, list, Path | str]]:
     """(notebook, protocols, store) for each that needs runs. Raises UsageError for a mistake in a parameter."""
-    from lib.store.results import STORE
-    from lib.sweeps.costs import plan as plan_runs
-    from lib.sweeps.plans import needed
+    from lib.runs.costs import plan as plan_runs
+    from lib.runs.plans import needed
+    from lib.runs.results import STORE
 
     found = []
     for path, values in command.jobs:
@@ -42,7 +42,7 @@ def needed_runs(command: Command) -> list[tuple[Path, list, Path | str]]:
 def show(command: Command) -> int:
     """Print what is there of each notebook's runs, and of the stages; in a dry run each run, once. Computes nothing."""
     needed = needed_runs(command)
-    from lib.sweeps.ledger import ledger, older
+    from lib.runs.ledger import ledger, older
 
     for line in filter(None, map(older, dict.fromkeys(store for _, _, store in needed))):
         print(line, flush=True)
@@ -60,7 +60,7 @@ def show(command: Command) -> int:
 
 def told(command: Command, ledgers: dict[str, list]) -> list[str]:
     """The lines. ledgers: notebook → an entry for each of its runs."""
-    from lib.sweeps.ledger import summary
+    from lib.runs.ledger import summary
 
     every = distinct(ledgers)
     stages, listing = staged(command, every), command.verb == "dry-run"

@@ -21,7 +21,8 @@ from lib.fields import StudyError, one_of
 from lib.protocol import digest
 
 HUB = "https://huggingface.co"
-CACHE = Path(__file__).resolve().parents[2] / ".cache"
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".cache"
 
 VADER = "vaderSentiment==3.3.2"
 VADER_SHA256 = "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"

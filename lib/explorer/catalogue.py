@@ -10,9 +10,9 @@ from pathlib import Path
 from lib.explorer.data import readable
 from lib.fields import StudyError
 from lib.protocol import IDENTITY, LOCATIONS, Protocol
-from lib.store import published, results
-from lib.store.files import read_json
-from lib.store.results import Run
+from lib.runs import published, results
+from lib.runs.files import read_json
+from lib.runs.results import Run
 
 Identity = tuple[str, str, int, int]  # task, strategy, F, seed
 

@@ -15,8 +15,8 @@ from lib.data.tasks import Texts, read_texts, source_of
 from lib.data.words import overlap
 from lib.fields import StudyError, display_name
 from lib.protocol import IDENTITY, Protocol
-from lib.store import results
-from lib.store.results import Run
+from lib.runs import results
+from lib.runs.results import Run
 
 NEVER = -1  # in the column `queried`: not queried in the whole run
 
@@ -164,10 +164,10 @@ def explore(given: Protocol | Run | Explored, store="") -> Explored:
     if isinstance(given, Explored):
         return given
     if not isinstance(given, Protocol | Run):
-        raise StudyError(f"{reprlib.repr(given)} is not a run: give a lib.protocol.Protocol or a lib.store.results.Run")
+        raise StudyError(f"{reprlib.repr(given)} is not a run: give a lib.protocol.Protocol or a lib.runs.results.Run")
     run = given if isinstance(given, Run) else Run(given, Path(store or results.STORE))
     if run.failure:
-        raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.sweeps.sweep first")
+        raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.runs.compute first")
     rounds, pool, samples = (results.load(table, [run.protocol], run.store) for table in ("rounds", "pool", "samples"))
     texts, lacking = readable(run.protocol)
     by_row = {k: some.set_index("row") for k, some in by_round(samples).items()}
@@ -223,4 +223,4 @@ def pair(protocols: list[Protocol], store="") -> list[Run]:
         if run.protocol.scores:
             wanted = dataclasses.replace(run.protocol, strategy="random")
             return [run, *(other for other in there if other.protocol == wanted)]
-    raise StudyError("none of these runs is in the store with scores: compute them with lib.sweeps.sweep first")
+    raise StudyError("none of these runs is in the store with scores: compute them with lib.runs.compute first")

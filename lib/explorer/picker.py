@@ -10,7 +10,7 @@ from lib.explorer.catalogue import Catalogue, identity
 from lib.explorer.data import signed
 from lib.fields import display_name
 from lib.protocol import IDENTITY
-from lib.store.results import Run
+from lib.runs.results import Run
 
 TITLES = {"task": "Task", "strategy": "Strategy", "frozen": "F", "seed": "Seed"}
 WIDTHS = {"task": "190px", "strategy": "250px", "frozen": "120px", "seed": "120px"}

@@ -18,13 +18,13 @@ from lib.explorer.grid import Grid, cells, columns, found
 from lib.explorer.picker import Picker
 from lib.fields import StudyError
 from lib.protocol import Protocol
-from lib.store.results import Run
+from lib.runs.results import Run
 
 
 class Explorer(widgets.VBox):
     """The pool of a run that scores, in every round; and beside it another run, such as random of the same seed.
 
-    run, other: a lib.protocol.Protocol or lib.store.results.Run that is finished; none: what the store has. store:
+    run, other: a lib.protocol.Protocol or lib.runs.results.Run that is finished; none: what the store has. store:
     where they lie if they are protocols; empty: results/ of the checkout. hub: where rows are looked for, laid out like
     the Hub; empty: where the runs had them. page: rows of a page. Reads the store and the texts, never a model. Raises
     StudyError if a run is not there, has no scores, or `other` has other rows.

@@ -7,6 +7,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
+from lib.analysis.statistics import bootstrap_interval
+from lib.analysis.worth import baseline_curves
 from lib.figures.looks import (
     BLUE,
     LINES,
@@ -25,8 +27,6 @@ from lib.figures.looks import (
     panels,
     shared_legend,
 )
-from lib.reading.statistics import bootstrap_interval
-from lib.reading.worth import baseline_curves
 
 
 @of_rows
@@ -124,7 +124,7 @@ def _looks_as(strategies) -> dict:
 def differences(table: pd.DataFrame, x: str, by: str, panel: str = "task", ylabel: str = "difference"):
     """Paired differences with their 95 % intervals against `x`, one panel a task, and a line at zero.
 
-    table: as lib.reading.statistics.paired_difference returns it, with the columns `x`, `by` and `panel`.
+    table: as lib.analysis.statistics.paired_difference returns it, with the columns `x`, `by` and `panel`.
     Differences of too few runs have no interval, and no bar.
     """
     figure, axes = panels(table[panel].nunique(), height=2.8, sharey=True)

@@ -13,8 +13,8 @@ from lib.figures.looks import BLUE, ORANGE, bars, colours, label, label_left, of
 def architecture(classifiers: dict):
     """What happens to a row of text, a column a classifier, with shapes and numbers of parameters (Figure 1).
 
-    classifiers: title → lib.model.Classifier. Blue: the deterministic part, run once; orange: what a stochastic pass
-    runs again, from the first MC dropout on. Dropouts: on or off in a stochastic pass.
+    classifiers: title → lib.method.model.Classifier. Blue: the deterministic part, run once; orange: what a stochastic
+    pass runs again, from the first MC dropout on. Dropouts: on or off in a stochastic pass.
     """
     figure, axes = panels(len(classifiers), width=4.4, height=7.6)
     for ax, (title, classifier) in zip(axes, classifiers.items(), strict=True):
@@ -55,7 +55,7 @@ def _light(colour) -> tuple:
 
 def _steps(classifier) -> list[tuple[list[str], bool]]:
     """Texts of the boxes of each step, and whether the step is part of a stochastic pass."""
-    from lib.decoder import MCDropout  # needs torch, which takes longer to import than the other figures to draw
+    from lib.method.decoder import MCDropout  # needs torch, which takes longer to import than the other figures to draw
 
     encoder, decoder = classifier.encoder, classifier.decoder
     layers = f"{len(encoder.layers)} encoder layers, width {encoder.width}, {encoder.heads} heads"

@@ -15,13 +15,13 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
+from lib.analysis.statistics import FEWEST
+from lib.analysis.wording import NOTHING, say_chance, say_data, say_precision, say_ties
 from lib.data.escaping import in_markdown
 from lib.fields import display_name
 from lib.figures.looks import axis_label
 from lib.protocol import Profile, Protocol
-from lib.reading.statistics import FEWEST
-from lib.reading.wording import NOTHING, say_chance, say_data, say_precision, say_ties
-from lib.store.provenance import ROOT, commit, processor
+from lib.runs.provenance import ROOT, commit, processor
 
 FIGURES = ROOT / "figures"
 # columns of the code's tables, as a reader should see them; others as on the axes of figures

@@ -19,7 +19,7 @@ NOT_REACHED = "open: not reached with all labels"
 def labels_needed(needed: pd.DataFrame, minus: str = "random"):
     """Labels until each run first is as accurate as random of its seed is at the end; a line a seed, a panel a task.
 
-    needed: as lib.reading.worth.labels_needed makes it. Open markers: not reached, and so drawn one batch beyond the
+    needed: as lib.analysis.worth.labels_needed makes it. Open markers: not reached, and so drawn one batch beyond the
     last size. Strategies stand a little above one another, so that equal ones are both seen.
     """
     seeds = sorted(needed["seed"].unique())
@@ -51,7 +51,7 @@ def labels_needed(needed: pd.DataFrame, minus: str = "random"):
 def forest(ledger: pd.DataFrame):
     """Every claim that has runs, a panel each, a line a task: estimate, 95 % interval, the verdict as colour and form.
 
-    ledger: as lib.reading.claims.ledger makes it. The line is at nothing: zero, or one on the logarithmic axis of a
+    ledger: as lib.analysis.claims.ledger makes it. The line is at nothing: zero, or one on the logarithmic axis of a
     ratio; a cross: the paper's number.
     """
     return _claims(ledger[ledger["verdict"] != "no runs"])

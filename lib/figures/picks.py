@@ -6,6 +6,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import MaxNLocator
 
+from lib.analysis import statistics
+from lib.analysis.wording import level_of
 from lib.figures.looks import (
     BLUE,
     GREEN,
@@ -23,15 +25,13 @@ from lib.figures.looks import (
     panels,
     shared_legend,
 )
-from lib.reading import statistics
-from lib.reading.wording import level_of
 
 
 @of_rows
 def class_counts(counts: pd.DataFrame):
     """|T_c| against the rounds, a row a task, a column a strategy, a colour a class (Figure 6): mean over runs.
 
-    counts: columns task, strategy, round, class, rows, as lib.reading.qualitative.class_counts returns them.
+    counts: columns task, strategy, round, class, rows, as lib.analysis.qualitative.class_counts returns them.
     """
     tasks, strategies = counts["task"].unique(), counts["strategy"].unique()
     size = (4.6 * len(strategies), 2.3 * len(tasks))
@@ -52,7 +52,7 @@ def class_counts(counts: pd.DataFrame):
 def lengths(table: pd.DataFrame):
     """Tokens of a picked row over those of a row of the pool, against |T|: a panel a task, a line a strategy.
 
-    table: columns task, strategy, labelled, longer, as lib.reading.qualitative.lengths returns them. Band: 95 %
+    table: columns task, strategy, labelled, longer, as lib.analysis.qualitative.lengths returns them. Band: 95 %
     bootstrap interval over seeds. Dotted: no preference.
     """
     figure, axes = panels(table["task"].nunique(), sharey=True)
@@ -97,7 +97,7 @@ RULES |= {"confidence": (GREEN, "-.")}
 def settings(pairs: pd.DataFrame, minus, of: str = "setting", xlabel: str = "difference"):
     """Paired differences of each setting from `minus`, one panel a task: a bar a seed, the mean and its t interval.
 
-    pairs: as lib.reading.statistics.within_pairs returns them. The axis is as wide as the seeds need: with two of them
+    pairs: as lib.analysis.statistics.within_pairs returns them. The axis is as wide as the seeds need: with two of them
     an interval is many times wider, and is cut off at the edge. Open markers: too few runs for an interval.
     """
     table = statistics.summary(pairs, "difference", ["task", of], statistics.t_interval)

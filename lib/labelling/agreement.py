@@ -5,11 +5,11 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from lib.acquisition import STRATEGIES
+from lib.analysis.statistics import LEVEL
 from lib.fields import StudyError
 from lib.figures.looks import colours, linestyle, panels, shared_legend
 from lib.labelling.state import Labelling
-from lib.reading.statistics import LEVEL
+from lib.method.acquisition import STRATEGIES
 
 WINDOW = 3  # agreements of successive models that are averaged
 LIMITS = (

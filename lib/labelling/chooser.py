@@ -7,16 +7,16 @@ from functools import partial
 
 import numpy as np
 
-from lib import scoring, uncertainty
-from lib.active_learning import device, settled
+from lib.data.own_rows import OwnRows
 from lib.data.rows import Rows, check_embedded, load_tokenizer, tokenise
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError
 from lib.labelling.background import ONE_AT_A_TIME, Background, Tell, Work, told
-from lib.labelling.own_rows import OwnRows
-from lib.model import Classifier, build_classifier
+from lib.method import scoring, uncertainty
+from lib.method.active_learning import device, settled
+from lib.method.model import Classifier, build_classifier
+from lib.method.training import train
 from lib.protocol import Protocol
-from lib.training import train
 
 
 def recipe(

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib import acquisition, scoring, uncertainty
-from lib.active_learning import device, settled
 from lib.data.escaping import in_cell, in_markdown
 from lib.data.rows import load_tokenizer
 from lib.data.tasks import UNLABELLED
@@ -25,10 +23,12 @@ from lib.labelling.chooser import as_tokens
 from lib.labelling.score import ACTIVATIONS
 from lib.labelling.state import Labelling
 from lib.labelling.whole import replace_files, replaced_folder
-from lib.model import Classifier, build_classifier
+from lib.method import acquisition, scoring, uncertainty
+from lib.method.active_learning import device, settled
+from lib.method.model import Classifier, build_classifier
 from lib.protocol import Protocol, digest
-from lib.store.files import read_json
-from lib.store.provenance import ROOT
+from lib.runs.files import read_json
+from lib.runs.provenance import ROOT
 
 OWN_COLUMNS = ("row", "label", "from", "by", "at", "ambiguous", "prediction", "probability", "bald")
 # by score.py: the last four to read files

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from lib.labelling.spelling import as_number
+from lib.data.spelling import as_number
 
 DIGITS, LETTERS = "1234567890", "acdefghijklmnopqrtvwxyz"  # in the order in which classes get them; s, u, b: commands
 COMMANDS = {"skip": "s.:", "undo": "u,;", "ambiguous": "?!", "back": "b<>", "find": "/#"}  # the first that is free

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
+from lib.data.classes import class_names
+from lib.data.own_rows import OwnRows
 from lib.data.tasks import UNLABELLED
 from lib.fields import StudyError, one_of
 from lib.labelling.chooser import Chooser, Wanted
-from lib.labelling.classes import class_names
 from lib.labelling.journal import Journal, Said
-from lib.labelling.own_rows import OwnRows
-from lib.model import Classifier
+from lib.method.model import Classifier
 from lib.protocol import Protocol
-from lib.store.files import read_json, write_json
+from lib.runs.files import read_json, write_json
 
 
 def output_folder(path: Path, save: str, answers: str) -> Path:

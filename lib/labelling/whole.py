@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lib.fields import StudyError, brief
-from lib.store.files import flush
+from lib.runs.files import flush
 
 
 def replace_files(contents: dict[Path, str | None]) -> None:

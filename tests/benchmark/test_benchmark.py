@@ -15,7 +15,7 @@ from benchmarks.encoding import floating_point_operations, operations, pad
 from benchmarks.scoring import repeated
 from benchmarks.table import MEASUREMENTS, measure
 from lib import __main__ as runner
-from lib.model import Encoder, build_classifier
+from lib.method.model import Encoder, build_classifier
 
 IN_PROCESSES = ("start", "processes", "sweep")  # that take seconds to begin
 

@@ -18,9 +18,9 @@ from lib.data.split import Split
 from lib.data.tasks import load_task, read_texts
 from lib.fields import StudyError
 from lib.protocol import QUESTIONS, profile
-from lib.store.files import write_text
-from lib.store.results import Run
-from lib.sweeps import plans, sweep
+from lib.runs import plans, sweep
+from lib.runs.files import write_text
+from lib.runs.results import Run
 
 NAMES = ("ham", "spam", "ad")
 

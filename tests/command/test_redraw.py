@@ -11,20 +11,19 @@ from helpers import ROOT, stored
 from made_up import MadeUp
 from test_run_all import call, write_notebook
 
-from lib import active_learning
 from lib.protocol import Protocol, profile
-from lib.store import published
-from lib.store.packing import Scope
-from lib.store.results import REDRAW, load
-from lib.sweeps import plans
-from lib.sweeps.compute import NothingToDraw, sweep
+from lib.runs import plans, published
+from lib.runs.compute import NothingToDraw, sweep
+from lib.runs.packing import Scope
+from lib.runs.results import REDRAW, load
+from lib.runs.run import run as run_one
 
 
 @pytest.fixture(scope="module")
 def one(tiny_protocol, tmp_path_factory) -> Path:
     """A store with one of two seeds."""
     store = tmp_path_factory.mktemp("one")
-    active_learning.run(tiny_protocol(rounds=1), store)
+    run_one(tiny_protocol(rounds=1), store)
     return store
 
 
@@ -35,7 +34,7 @@ def redrawing(monkeypatch):
     def compute(*_, **__):
         raise AssertionError("nothing is computed")
 
-    monkeypatch.setattr(active_learning, "compute", compute)
+    monkeypatch.setattr("lib.runs.run.compute", compute)
 
 
 def test_what_is_there_is_returned_and_what_is_missing_said_in_a_line(redrawing, one, tiny_protocol, capsys):
@@ -64,7 +63,7 @@ def notebooks(tmp_path, one, tiny_protocol, monkeypatch) -> Path:
         fields = vars(tiny_protocol(rounds=1, seed=seed))
         monkeypatch.setitem(plans.PLANS, name, lambda fields=fields: [Protocol(**fields)])
         cells = [
-            "from lib.protocol import Protocol\nfrom lib.sweeps import sweep",
+            "from lib.protocol import Protocol\nfrom lib.runs import sweep",
             f"protocol = Protocol(**{fields!r})",
         ]
         cells.append("rounds = sweep([protocol], results)")

@@ -17,10 +17,10 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lib import __main__ as runner
-from lib.acquisition import STRATEGIES
 from lib.command import execution
 from lib.command.execution import KERNEL
 from lib.fields import StudyError
+from lib.method.acquisition import STRATEGIES
 from lib.protocol import PROFILES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -281,7 +281,7 @@ def test_a_kernel_that_is_started_beside_another_lib_takes_this_one(tmp_path):
 
 LONG = """
 from lib.protocol import Protocol
-from lib.sweeps import plans
+from lib.runs import plans
 grid = [Protocol(task="reviews", encoder=r"{encoder}", rounds=0, epochs=10_000, seed=seed) for seed in range(2)]
 plans.PLANS["01_one"] = lambda: grid
 """

@@ -23,11 +23,11 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from lib import active_learning
 from lib.data import sources
 from lib.data.rows import load_tokenizer, tokenise
-from lib.model import build_classifier, freeze_layers
-from lib.parameter_change import mean_absolute_difference, snapshot
+from lib.method.model import build_classifier, freeze_layers
+from lib.method.parameter_change import mean_absolute_difference, snapshot
+from lib.runs.run import run as run_one
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64}
 SMALL = {**SIZES, "initializer_range": 0.15, "vocab_size": 400}
@@ -122,7 +122,7 @@ def test_a_run_goes_from_end_to_end(kind, tmp_path, monkeypatch, tiny_protocol):
     monkeypatch.setattr(sources, "CACHE", tmp_path / "cache")
     write(kind, tmp_path / "given")
     encoder = f"{tmp_path / 'given'}"
-    rounds = active_learning.run(tiny_protocol(encoder=encoder, frozen=1, max_length=32), tmp_path / "results")
+    rounds = run_one(tiny_protocol(encoder=encoder, frozen=1, max_length=32), tmp_path / "results")
     assert len(rounds) == 3
     assert rounds["accuracy"].between(0, 1).all()
 

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from lib.data.escaping import from_cell, in_cell
 from lib.data.files import read_table
+from lib.data.own_rows import read_rows
 from lib.data.values import as_text, is_missing
-from lib.labelling.own_rows import read_rows
 
 TABLE = [
     {"text": "a, good; film", "label": "x"},

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from helpers import REAL_HUB, invented_rows, refused, script, write_dataset
 
-from lib.active_learning import run
 from lib.data import study_rows
 from lib.data.study_rows import facts, fingerprint, pinned, places, row_hashes, select
 from lib.data.tasks import TASKS, UNLABELLED, load_task, read_texts, rows_fingerprint, training_rows
 from lib.data.words import overlap
 from lib.protocol import profile
-from lib.store.results import Run
+from lib.runs.results import Run
+from lib.runs.run import run
 
 CHECKOUT = Path(study_rows.__file__).resolve().parents[2]
 subsets = script("subsets")
@@ -222,7 +222,7 @@ class Refuse(importlib.abc.MetaPathFinder):
             raise ImportError(f"{name} is not needed for a key")
 sys.meta_path.insert(0, Refuse())
 from lib.protocol import profile
-from lib.store.results import Run
+from lib.runs.results import Run
 study = profile("minilm")
 print(json.dumps({p.task: Run(p, ".").name for p in study.grid(runs=1)}))
 """

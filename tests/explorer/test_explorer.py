@@ -18,7 +18,6 @@ from explored import HOSTILE, hostile, large
 from helpers import ROOT, refused
 from made_up import MadeUp
 
-from lib.active_learning import run
 from lib.data import sources, study_rows
 from lib.data.escaping import in_cell, in_html, visible
 from lib.data.words import overlap as word_overlap
@@ -26,9 +25,10 @@ from lib.explorer import Explorer, comparison, data, panes
 from lib.explorer.data import NEVER, Explored
 from lib.explorer.filters import ANY, PATIENCE, Filters, matching, ordered
 from lib.protocol import profile
-from lib.store import published, results
-from lib.store.packing import Scope
-from lib.store.results import Run
+from lib.runs import published, results
+from lib.runs.packing import Scope
+from lib.runs.results import Run
+from lib.runs.run import run
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_pair_is_the_first_run_that_is_there_and_random_of_its_seed(study):
     missing = dataclasses.replace(protocols[0], seed=7)
     store = study().store
     assert [one.protocol for one in data.pair([missing, *protocols], store)] == protocols
-    with refused("none of these runs", "lib.sweeps.sweep"):
+    with refused("none of these runs", "lib.runs.compute"):
         data.pair([missing], store)
 
 
@@ -419,7 +419,7 @@ def test_a_mistake_is_one_line(study, tiny_protocol, tmp_path):
         Explorer(study(strategy="random"))
     with refused("no scores", "give the other run first"):
         Explorer(study(strategy="random"), study())
-    with refused("missing", "lib.sweeps.sweep"):
+    with refused("missing", "lib.runs.compute"):
         Explorer(study().protocol, store=tmp_path)
     with refused("'reviews'", "Protocol"):
         Explorer("reviews")
@@ -540,7 +540,7 @@ def test_twenty_thousand_rows_are_fluid(bald, capsys):
 @pytest.fixture
 def no_texts(monkeypatch, tmp_path):
     """A store with two made-up runs of MNLI's listed rows, and no data set."""
-    monkeypatch.setattr("lib.store.published.STUDIES", tmp_path)
+    monkeypatch.setattr("lib.runs.published.STUDIES", tmp_path)
     monkeypatch.setattr(sources, "hub_answers", lambda: False)
     monkeypatch.setattr(sources, "load_dataset", lambda *_, **__: 1 / 0)
     made = [MadeUp(p) for p in profile("minilm").grid(tasks="mnli", strategies="bald,random", runs=1)]

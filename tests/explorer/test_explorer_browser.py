@@ -15,9 +15,9 @@ from explored import hostile, large
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import TimeoutError as NoAnswer
 
-from lib.active_learning import run
 from lib.command import pages
 from lib.explorer import Explorer
+from lib.runs.run import run
 
 TESTS = Path(__file__).parents[1]
 SHOW = """\

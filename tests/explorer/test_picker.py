@@ -5,10 +5,10 @@ import shutil
 import pytest
 from helpers import refused
 
-from lib.active_learning import run
 from lib.explorer import Explorer, catalogue
-from lib.store import published
-from lib.store.results import Run
+from lib.runs import published
+from lib.runs.results import Run
+from lib.runs.run import run
 
 
 @pytest.fixture(scope="module")

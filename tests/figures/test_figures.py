@@ -20,12 +20,12 @@ from PIL import Image
 from scipy import stats
 
 from lib import figures
+from lib.analysis.statistics import bootstrap_interval
 from lib.figures.layers import _light
 from lib.figures.looks import ORANGE, colours
 from lib.figures.notebook import save_table
-from lib.model import outline
+from lib.method.model import outline
 from lib.protocol import Protocol
-from lib.reading.statistics import bootstrap_interval
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from lib import figures
-from lib.acquisition import STRATEGIES, Strategy
+from lib.method.acquisition import STRATEGIES, Strategy
 
 NAMES = ["$5_to_$10", "_other", "<img src=x onerror=1>", "a|b", "*b*", "x^2", "naïve ✓", "labelled", r"\frac{1}"]
 SAYS = {"mean": 0.1, "low": 0.05, "high": 0.15, "runs": 3}

@@ -9,10 +9,10 @@ from sklearn.metrics import cohen_kappa_score
 from test_labelling import invented, write_csv
 
 from lib import labelling
+from lib.data.own_rows import read_rows
 from lib.fields import StudyError
 from lib.labelling import annotators, handover
 from lib.labelling.labeller import Labeller
-from lib.labelling.own_rows import read_rows
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from helpers import refused, tiny_config, write_checkpoint
 from markdown_it import MarkdownIt
 
 from lib import labelling
+from lib.data.own_rows import read_rows
 from lib.labelling import handover
-from lib.labelling.own_rows import read_rows
 
 TEXTS = [f"{('awful', 'superb')[n % 2]} film {n}" for n in range(40)]
 ODD = {  # places in TEXTS that hold what is not easily read

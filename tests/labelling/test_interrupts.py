@@ -69,10 +69,11 @@ def test_an_answer_is_saved_whole_though_the_kernel_is_interrupted(begun, monkey
 SETUP = """
 import json, threading, time
 from pathlib import Path
-from lib import labelling, uncertainty
+from lib import labelling
+from lib.method import uncertainty
 from lib.labelling import chooser, handover, journal
 from lib.labelling.labeller import Labeller
-from lib.labelling.own_rows import read_rows
+from lib.data.own_rows import read_rows
 
 folder, at_work, most, trained = Path({folder!r}), [], [], []
 

@@ -8,9 +8,9 @@ import pytest
 from helpers import refused
 
 from lib import labelling
+from lib.data.own_rows import read_rows
 from lib.labelling import agreement, changes
 from lib.labelling.journal import Journal
-from lib.labelling.own_rows import read_rows
 
 ABOUT = {"columns": ["text"], "answers": ""}
 DAMAGE = {  # what stands between the answers about b and c

@@ -7,9 +7,9 @@ import pytest
 from test_labelling import invented, write_csv
 
 from lib import labelling
+from lib.data.own_rows import read_rows
 from lib.labelling import labeller
 from lib.labelling.keys import class_keys, command_keys
-from lib.labelling.own_rows import read_rows
 
 # a model as anywidget gives it, whose messages go to the Labeller of this process
 PAGE = """

@@ -24,17 +24,17 @@ from sklearn.metrics import cohen_kappa_score
 
 from lib import __main__ as runner
 from lib import labelling
-from lib.acquisition import STRATEGIES, Strategy, bald
 from lib.command import execution, status
 from lib.data.escaping import in_markdown
+from lib.data.own_rows import read_rows
 from lib.data.tasks import UNLABELLED
 from lib.labelling import agreement, changes, handover
 from lib.labelling.chooser import balanced
 from lib.labelling.journal import Journal
 from lib.labelling.labeller import Labeller
-from lib.labelling.own_rows import read_rows
-from lib.model import build_classifier
-from lib.training import train
+from lib.method.acquisition import STRATEGIES, Strategy, bald
+from lib.method.model import build_classifier
+from lib.method.training import train
 
 NOTEBOOK = runner.NOTEBOOKS / "07_label_your_own.ipynb"
 HOSTILE = [

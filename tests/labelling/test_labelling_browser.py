@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from test_labelling import HOSTILE, NOTEBOOK, invented, write_csv
 
+from lib.data.own_rows import read_rows
 from lib.labelling.journal import Journal
 from lib.labelling.labeller import lines
-from lib.labelling.own_rows import read_rows
 
 KEYS = {"negative": "1", "positive": "2"}
 

@@ -4,7 +4,7 @@ import pytest
 from helpers import refused
 from test_labelling import write_csv
 
-from lib.labelling.own_rows import OwnRows, read_rows
+from lib.data.own_rows import OwnRows, read_rows
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from lib import labelling
-from lib.labelling.own_rows import read_rows
+from lib.data.own_rows import read_rows
 from lib.labelling.unseen import say_unseen
 
 USUAL = [f"the film was number {n} and quite good" for n in range(30)]

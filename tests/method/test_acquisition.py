@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.metrics import mutual_info_score
 
-from lib import acquisition
-from lib.acquisition import STRATEGIES, bald, highest, margin, predictive_entropy, variation_ratio
 from lib.fields import StudyError, named
 from lib.figures import looks
+from lib.method import acquisition
+from lib.method.acquisition import STRATEGIES, bald, highest, margin, predictive_entropy, variation_ratio
 from lib.protocol import Protocol
 
 SCORES = {name: one.score for name, one in STRATEGIES.items() if name not in ("random", "unguarded_bald")}

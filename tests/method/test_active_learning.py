@@ -14,21 +14,22 @@ import pytest
 import torch
 from helpers import ROOT, refused, stopped_before, stored, tiny_config, write_checkpoint
 
-from lib import acquisition, active_learning
-from lib.active_learning import run, settled
 from lib.data.tasks import load_task
 from lib.fields import choices
-from lib.model import build_classifier
-from lib.parameter_change import mean_absolute_difference, snapshot
-from lib.store import results
-from lib.training import train
+from lib.method import acquisition, active_learning
+from lib.method.active_learning import settled
+from lib.method.model import build_classifier
+from lib.method.parameter_change import mean_absolute_difference, snapshot
+from lib.method.training import train
+from lib.runs import results
+from lib.runs.run import run
 
 PATIENCE = 300  # seconds that a process of its own may take on a busy machine
 CHILD = """
 import json, os, signal, sys
-from lib import active_learning
-from lib.store import results
+from lib.runs import results
 from lib.protocol import Protocol
+from lib.runs.run import run
 
 fields, store, killed = json.loads(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 write_json = results.write_json
@@ -39,7 +40,7 @@ def write_and_die(path, content):
         os.kill(os.getpid(), signal.SIGKILL)
 
 results.write_json = write_and_die
-active_learning.run(Protocol(**fields), store)
+run(Protocol(**fields), store)
 """
 
 
@@ -312,7 +313,7 @@ def test_a_run_that_was_killed_while_it_wrote_ends_with_the_same_bytes(tiny_prot
 
 def test_a_finished_run_is_read_not_computed(finished, monkeypatch):
     protocol, rounds, store = finished()
-    monkeypatch.setattr(active_learning, "compute", None)
+    monkeypatch.setattr("lib.runs.run.compute", None)
     pd.testing.assert_frame_equal(run(protocol, store), rounds)
 
 

@@ -9,10 +9,10 @@ import pytest
 import scipy.stats
 import torch
 
-from lib import acquisition
-from lib.acquisition import STRATEGIES, bald, batchbald, half_at_random, joint_entropy, powerbald, unguarded_bald
-from lib.active_learning import run
-from lib.store import results
+from lib.method import acquisition
+from lib.method.acquisition import STRATEGIES, bald, batchbald, half_at_random, joint_entropy, powerbald, unguarded_bald
+from lib.runs import results
+from lib.runs.run import run
 
 
 def random_log_probs(samples=12, rows=6, classes=3, seed=0, spread=2.0):

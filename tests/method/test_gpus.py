@@ -8,9 +8,10 @@ import pytest
 import torch
 from helpers import ROOT, refused
 
-from lib import active_learning, gpus
-from lib.store import provenance, results
-from lib.sweeps import compute
+from lib.method import active_learning, gpus
+from lib.runs import compute, provenance, results
+from lib.runs.run import compute as compute_rounds
+from lib.runs.run import run as run_one
 
 VERSION = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build\nGCC version: 12\n"
 
@@ -123,7 +124,7 @@ def test_a_worker_whose_gpu_is_lost_ends_and_another_process_says_so(in_worker, 
     def end(code):
         raise SystemExit(code)
 
-    monkeypatch.setattr(active_learning, "run", fail)
+    monkeypatch.setattr("lib.runs.run.run", fail)
     monkeypatch.setattr(compute.os, "_exit", end)
     run = results.Run(tiny_protocol(), tmp_path)
     if in_worker:
@@ -143,15 +144,15 @@ def test_a_run_is_not_continued_on_another_kind_of_device(tiny_protocol, tmp_pat
     protocol = tiny_protocol()
     record = results.Run(protocol, tmp_path)
     with active_learning.settled(protocol), record.locked():
-        active_learning.compute(protocol, record, *active_learning.prepare(protocol), last=0)
+        compute_rounds(record, *active_learning.prepare(protocol), last=0)
     path = record.folder / "provenance.json"
     told = json.loads(path.read_text())
     path.write_text(json.dumps(told | {"device": "cuda" if told["device"] == "cpu" else "cpu"}))
     before = {file: file.read_bytes() for file in record.folder.rglob("*") if file.is_file()}
     with refused("its first 1 rounds were computed on", "dropout draws other masks", str(record.folder)):
-        active_learning.run(protocol, tmp_path)
+        run_one(protocol, tmp_path)
     assert {file: file.read_bytes() for file in before} == before, "nothing is lost"
     path.write_text(json.dumps({name: value for name, value in told.items() if name != "device"}))
     if told["device"] == "cpu":  # as all runs were before devices were written down
-        active_learning.run(protocol, tmp_path)
+        run_one(protocol, tmp_path)
         assert record.done

@@ -15,16 +15,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import BertModel
 
-from lib import active_learning
 from lib.data import sources
 from lib.data.batches import LARGEST
 from lib.data.rows import load_tokenizer, tokenise
 from lib.data.tasks import load_task
-from lib.decoder import Dropout, MCDropout, ValueDropout, drop
-from lib.model import Encoder, build_classifier, freeze_layers
-from lib.prefix import frozen_prefix
+from lib.method.decoder import Dropout, MCDropout, ValueDropout, drop
+from lib.method.model import Encoder, build_classifier, freeze_layers
+from lib.method.prefix import frozen_prefix
+from lib.method.uncertainty import pool_features
 from lib.protocol import profile
-from lib.uncertainty import pool_features
+from lib.runs.run import run as run_one
 
 # rows of 3, 4 and 5 tokens, [CLS] and [SEP] included, among longer ones
 TEXTS = ["dull", "never dull", "the story is never dull and the ending is quite warm", "odd slow film", "a " * 40, "."]
@@ -354,7 +354,7 @@ def test_freezing_beyond_the_layers_is_refused_with_their_number(frozen, tiny_pr
     with refused(f"frozen={frozen}", "4 layers", "-4 to 4"):
         build_classifier(tiny_protocol(frozen=frozen), 2)
     with refused(f"frozen={frozen}"):
-        active_learning.run(tiny_protocol(frozen=frozen), tmp_path)
+        run_one(tiny_protocol(frozen=frozen), tmp_path)
 
 
 def test_freezing_again_thaws_what_was_frozen(tiny_protocol):
@@ -443,7 +443,7 @@ def test_a_checkpoint_is_refused_if_it(spoil, said, tiny_protocol, tiny_encoder,
     shutil.copytree(tiny_encoder, folder)
     spoil(folder)
     with refused(str(folder), said):
-        active_learning.run(tiny_protocol(encoder=str(folder)), tmp_path / "results")
+        run_one(tiny_protocol(encoder=str(folder)), tmp_path / "results")
 
 
 def test_a_checkpoint_laid_out_as_googles_gives_the_same_weights(tiny_protocol, tiny_encoder, tmp_path):
@@ -465,7 +465,7 @@ def test_a_checkpoint_laid_out_as_googles_gives_the_same_weights(tiny_protocol, 
 def test_rows_longer_than_the_checkpoints_positions_are_refused(tiny_protocol, tmp_path):
     folder = write_checkpoint(tmp_path / "short", tiny_config(max_position_embeddings=16))
     with refused("max_length=32", "16"):
-        active_learning.run(tiny_protocol(encoder=str(folder)), tmp_path / "results")
+        run_one(tiny_protocol(encoder=str(folder)), tmp_path / "results")
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./no-such-folder", "no/such/folder"])

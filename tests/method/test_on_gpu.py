@@ -8,11 +8,11 @@ import torch
 from helpers import SETTINGS, stored
 from torch.nn import functional as F
 
-from lib import acquisition, active_learning, scoring, uncertainty
 from lib.fields import SCHEDULER
-from lib.store import results
-from lib.sweeps import cluster
-from lib.sweeps.compute import sweep
+from lib.method import acquisition, active_learning, scoring, uncertainty
+from lib.runs import cluster, results
+from lib.runs.compute import sweep
+from lib.runs.run import run as run_one
 
 pytestmark = [
     pytest.mark.gpu,
@@ -33,7 +33,7 @@ def both(tiny_protocol):
 def test_a_run_gives_the_same_bits_twice_and_no_operation_is_refused(name, tiny_protocol, tmp_path):
     protocol = tiny_protocol(**(SETTINGS | MORE)[name])
     for place in ("one", "two"):
-        active_learning.run(protocol, tmp_path / place)
+        run_one(protocol, tmp_path / place)
     assert results.Run(protocol, tmp_path / "one").origin["device"] == "cuda"
     assert stored(tmp_path / "one") == stored(tmp_path / "two")
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from lib.data.tasks import load_task
-from lib.model import build_classifier
-from lib.parameter_change import layer_of, mean_absolute_difference, snapshot
+from lib.method.model import build_classifier
+from lib.method.parameter_change import layer_of, mean_absolute_difference, snapshot
+from lib.method.training import train
 from lib.protocol import profile
-from lib.training import train
 
 DECODER = ["convolution 3", "convolution 4", "convolution 5", "batch norm", "hidden", "output"]
 

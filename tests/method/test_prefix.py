@@ -9,14 +9,14 @@ import pytest
 import torch
 from test_uncertainty import POOL, SAMPLES, picks, trained
 
-from lib import prefix as prefixes
-from lib.acquisition import bald
 from lib.data.tasks import load_task
 from lib.fields import StudyError
-from lib.model import build_classifier, frozen_parts
-from lib.prefix import frozen_prefix
-from lib.training import train
-from lib.uncertainty import draw_masks, pool_features, sample_log_probs
+from lib.method import prefix as prefixes
+from lib.method.acquisition import bald
+from lib.method.model import build_classifier, frozen_parts
+from lib.method.prefix import frozen_prefix
+from lib.method.training import train
+from lib.method.uncertainty import draw_masks, pool_features, sample_log_probs
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,8 @@ def test_attention_dropout_follows_its_layer(tiny_protocol, rows):
 
 
 def test_a_run_that_scores_nothing_keeps_only_what_it_trains_on(tiny_protocol, tmp_path, monkeypatch):
-    from lib import active_learning
+    from lib.method import active_learning
+    from lib.runs.run import run as run_one
 
     asked = []
 
@@ -166,6 +167,6 @@ def test_a_run_that_scores_nothing_keeps_only_what_it_trains_on(tiny_protocol, t
 
     monkeypatch.setattr(active_learning, "frozen_prefix", spy)
     protocol = tiny_protocol(strategy="random", frozen=2)
-    active_learning.run(protocol, tmp_path)
+    run_one(protocol, tmp_path)
     labelled = [protocol.start + round_ * protocol.query for round_ in range(protocol.rounds + 1)]
     assert asked[1:] == labelled

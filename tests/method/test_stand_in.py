@@ -9,10 +9,11 @@ import torch
 from helpers import SETTINGS
 from stand_in import CUDA, StandIn, stand_in_device
 
-from lib import acquisition, active_learning, training, uncertainty
-from lib import prefix as prefixes
-from lib.prefix import frozen_prefix
-from lib.store import results
+from lib.method import acquisition, active_learning, training, uncertainty
+from lib.method import prefix as prefixes
+from lib.method.prefix import frozen_prefix
+from lib.runs import results
+from lib.runs.run import run as run_one
 
 
 def test_the_stand_in_refuses_mixed_devices_and_counts(monkeypatch):
@@ -38,7 +39,7 @@ def test_a_run_goes_from_end_to_end_on_another_device(name, tiny_protocol, tmp_p
         **{"rounds": 1, "epochs": 1, "pool": 20, "validation_rows": 5, "samples": 4} | SETTINGS[name]
     )
     with stand_in_device(monkeypatch) as device:
-        rounds = active_learning.run(protocol, tmp_path)
+        rounds = run_one(protocol, tmp_path)
     assert device.counts["copies"] > 0, "something was computed there"
     assert results.Run(protocol, tmp_path).done
     assert len(rounds) == protocol.rounds + 1

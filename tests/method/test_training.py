@@ -13,8 +13,8 @@ from torch.nn import functional as F
 from lib.data.rows import load_tokenizer, tokenise
 from lib.data.tasks import load_task
 from lib.fields import RANGES
-from lib.model import build_classifier
-from lib.training import build_optimizer, epoch_batches, train, warmup_then_decay
+from lib.method.model import build_classifier
+from lib.method.training import build_optimizer, epoch_batches, train, warmup_then_decay
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,14 @@ import pytest
 import torch
 from helpers import SLOW_LOGITS, row_of
 
-from lib import prefix, uncertainty
-from lib.acquisition import STRATEGIES, highest
 from lib.data.rows import load_tokenizer, tokenise
 from lib.data.tasks import load_task
-from lib.model import build_classifier
-from lib.scoring import examine
-from lib.training import train
-from lib.uncertainty import draw_masks, pool_features, predict_log_probs, sample_log_probs
+from lib.method import prefix, uncertainty
+from lib.method.acquisition import STRATEGIES, highest
+from lib.method.model import build_classifier
+from lib.method.scoring import examine
+from lib.method.training import train
+from lib.method.uncertainty import draw_masks, pool_features, predict_log_probs, sample_log_probs
 
 POOL = np.arange(10, 100)
 SAMPLES = 12

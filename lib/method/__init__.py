@@ -1,0 +1,1 @@
+"""The paper's method: acquisition, the stochastic decoder, training, parameter changes, the loop."""
