@@ -109,12 +109,6 @@ install_browser() {
 environment=$(find_environment)
 python=$(find_python)
 
-# A mistake in the command is said before anything is installed or computed.
-if [ "${1:-}" != test ]; then
-    case " $* " in *" --help "* | *" -h "*) exec "$python" -m lib help . ;; esac
-    "$python" -m lib check "$caller" "$@"
-fi
-
 if ! mkdir -p .cache 2>/dev/null || [ ! -w .cache ]; then # somebody else's checkout
     is_set_up || fail "$PWD is not set up and cannot be written to: clone it to a folder of your own"
     log=/dev/null
@@ -136,4 +130,5 @@ if [ "${1:-}" = test ]; then
     install_browser
     exec "$python" -m pytest "$@"
 fi
-exec "$python" -m lib run "$caller" "$@"
+cd "$caller" # paths of the command are relative to it; -P: a lib or a module that lies there is not imported
+exec "$python" -P -m lib.cli "$@"

@@ -1,15 +1,14 @@
 """Whole runs: what they take beside their parts, alone and in a sweep."""
 
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.bench import Bench, Result, compared, elapsed
-from lib.fields import SCHEDULER
 from lib.runs import results
 from lib.runs import sweep as compute
 from lib.runs.cluster import local_cluster
@@ -24,12 +23,13 @@ def sweep(bench: Bench) -> Iterator[Result]:
     fields = {"start": bench.labelled // 4, "rounds": 0, "pool": 10**6, "validation_rows": bench.rows // 4}
     runs = [bench.protocol(**fields, seed=seed) for seed in range(RUNS)]
     seconds, parts = [], []
-    with local_cluster(2), tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
-        for address in ("", os.environ[SCHEDULER]):
-            os.environ[SCHEDULER] = address
+    with local_cluster(2) as two, tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
+        for address in ("", two.scheduler_address):
             first, store = Path(folder, f"first {len(parts)}"), Path(folder, f"runs {len(parts)}")
-            compute([replace(run, seed=RUNS + run.seed) for run in runs[:2]], first)  # workers import what they need
-            seconds.append(elapsed(lambda store=store: compute(runs, store)))
+            compute(
+                [replace(run, seed=RUNS + run.seed) for run in runs[:2]], first, scheduler=address
+            )  # workers import what they need
+            seconds.append(elapsed(partial(compute, runs, store, scheduler=address)))
             parts.append(results.load("timings", runs, store)[STAGES].sum().sum())
     note = f"of which {parts[0]:.1f} s are training and evaluation"
     ratios = compared([seconds[0] / seconds[1]])

@@ -17,7 +17,6 @@ class StudyError(ValueError):
         return [str(self)]
 
 
-SCHEDULER = "DASK_SCHEDULER_ADDRESS"  # environment: the Dask scheduler that sweeps go to
 CHOICES = {
     "decoder": ("cnn", "linear"),
     "mc_dropout": ("penultimate", "decoder", "off"),

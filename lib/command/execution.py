@@ -80,18 +80,6 @@ class Child:
         return Execution(self.source, self.target, error, message, seconds)
 
 
-def failures_in(notebook: Path) -> dict[str, dict]:
-    """Run → how it failed, as lib.runs.compute left it in the outputs of an executed notebook."""
-    from lib.runs.compute import FAILURES
-
-    try:
-        cells = json.loads(notebook.read_text("utf-8"))["cells"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    data = [output.get("data", {}) for cell in cells for output in cell.get("outputs", [])]
-    return {failure["run"]: failure for one in data for failure in one.get(FAILURES, [])}
-
-
 # ---- in the child
 
 

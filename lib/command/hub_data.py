@@ -4,10 +4,10 @@ import json
 import re
 from pathlib import Path
 
-from lib.command.options import HUB
 from lib.data import sources
 from lib.fields import StudyError, brief
 
+HUB = "hub:"  # --data hub:ID[:CONFIG]
 VALIDATION = ("validation", "dev", "valid", "test")  # what a split for validation is called, the best first
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib.command.options import UsageError, read_parameters
+from lib.command.notebooks import read_parameters
 from lib.data.columns import Columns
 from lib.data.files import read_table
 from lib.data.own_rows import NO_ROW_LEFT, OwnRows, read_rows
@@ -25,7 +25,7 @@ SETTINGS = Path(__file__).with_name("jupyter")  # no question about Jupyter's ne
 def prepare(notebook: Path, given: dict) -> tuple[Path, str]:
     """Read the file, find its columns and put the copy beside it. → the copy's path, and a line about the file.
 
-    given: values of the notebook's parameters; `path` is the file. Raises UsageError, one line, for a file that cannot
+    given: values of the notebook's parameters; `path` is the file. Raises StudyError, one line, for a file that cannot
     be labelled so.
     """
     file = Path(given["path"])
@@ -36,16 +36,13 @@ def prepare(notebook: Path, given: dict) -> tuple[Path, str]:
             target = file.with_name(f"{file.name}-labelling.ipynb")
             given = {"save": str(file.with_name(f"{file.name}-labelled")), **given}
             there = parameters_in(target) if target.exists() else {}
-    try:
-        given, rows = checked(file, given, read_parameters(notebook) | there)
-    except StudyError as error:
-        raise UsageError(error) from error
+    given, rows = checked(file, given, read_parameters(notebook) | there)
     copy_beside(notebook, target, given)
     return target, said(rows)
 
 
 def parameters_in(copy: Path) -> dict:
-    """The literals among the parameters of a copy, which a person may have edited. Raises UsageError."""
+    """The literals among the parameters of a copy, which a person may have edited. Raises StudyError."""
     found = {}
     for cell in read(copy).cells:
         if "parameters" in cell.metadata.get("tags", []):
@@ -56,13 +53,13 @@ def parameters_in(copy: Path) -> dict:
 
 
 def read(copy: Path):
-    """Raises UsageError if a copy is no notebook."""
+    """Raises StudyError if a copy is no notebook."""
     try:
         return nbformat.read(copy, 4)
     except OSError as error:
-        raise UsageError(f"{copy} cannot be read ({error.strerror}): move it away, for another copy") from error
+        raise StudyError(f"{copy} cannot be read ({error.strerror}): move it away, for another copy") from error
     except ValueError as error:
-        raise UsageError(f"{copy} is no notebook that can be read: move it away, for another copy") from error
+        raise StudyError(f"{copy} is no notebook that can be read: move it away, for another copy") from error
 
 
 def checked(file: Path, given: dict, there: dict) -> tuple[dict, OwnRows]:
@@ -97,7 +94,7 @@ def said(rows: OwnRows) -> str:
 def copy_beside(notebook: Path, target: Path, values: dict) -> None:
     """A copy without outputs, whose parameters have these values.
 
-    One that is there is gone on with: what else is in it stays. Raises UsageError if it cannot be read or written.
+    One that is there is gone on with: what else is in it stays. Raises StudyError if it cannot be read or written.
     """
     there = target.exists()
     copied = read(target) if there else without_outputs(nbformat.read(notebook, 4))
@@ -106,7 +103,7 @@ def copy_beside(notebook: Path, target: Path, values: dict) -> None:
             write_text(target, nbformat.writes(copied).rstrip("\n") + "\n")
         except OSError as error:
             hint = "make room, or copy the file to a folder of yours"
-            raise UsageError(f"{target} cannot be written ({error.strerror}): {hint}") from error
+            raise StudyError(f"{target} cannot be written ({error.strerror}): {hint}") from error
 
 
 def without_outputs(notebook):
@@ -136,7 +133,7 @@ def set_in(line: str, values: dict) -> str:
 
 def open_in_jupyterlab(notebook: Path, options: list[str]) -> None:
     """This process becomes JupyterLab, whose files begin at the notebook's folder. options: JupyterLab's own."""
-    arguments = ["-m", "jupyterlab", *QUIET, f"--ServerApp.root_dir={notebook.parent}"]
+    arguments = ["-P", "-m", "jupyterlab", *QUIET, f"--ServerApp.root_dir={notebook.parent}"]
     if os.geteuid() == 0 and "--allow-root" not in options:  # without it, JupyterLab refuses to start in a container
         arguments.append("--allow-root")
     others = os.environ.get("JUPYTER_CONFIG_PATH", "")

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from lib.command.hub_data import exported
-from lib.command.options import HUB, Command, UsageError
+from lib.command.hub_data import HUB, exported
+from lib.command.notebooks import Command
 from lib.data import own
 from lib.data.columns import Columns
 from lib.data.files import FORMATS, PACKED, read_table
@@ -41,16 +41,14 @@ def prepared(command: Command) -> Iterator[Command]:
     """The command with its data as a profile, whose path the notebooks get. Prints what was made of the file.
 
     A run keeps rows and profile in its results folder. What computes nothing has them for as long as it lasts, in a
-    temporary folder. Raises UsageError, one line, for a file or columns that cannot be used.
+    temporary folder. Raises StudyError, one line, for a file or columns that cannot be used.
     """
     store = Path(next((values["results"] for _, values in command.jobs if values.get("results")), STORE))
     with TemporaryDirectory() as scratch:
         try:
             ready = prepare(command, Path(scratch), store / OWN_DATA)
-        except StudyError as error:
-            raise UsageError(error) from error
         except OSError as error:
-            raise UsageError(
+            raise StudyError(
                 f"{error.filename or store} cannot be written ({error.strerror}): make room there, or name another "
                 "folder with --results FOLDER"
             ) from error

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib.command.options import UsageError
+from lib.fields import StudyError
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 INDEX = "index.html"
@@ -40,12 +40,12 @@ th, td { border-bottom: 1px solid color-mix(in srgb, currentColor 25%, transpare
 def write(executed: Path, names=None) -> Path:
     """A page for each notebook in a folder of executed ones, in its subfolder html. → html/index.html
 
-    names: of the notebooks that are shown; None: all. Raises UsageError if there is none.
+    names: of the notebooks that are shown; None: all. Raises StudyError if there is none.
     """
     notebooks = sorted(executed.glob("[0-9][0-9]_*.ipynb"))
     notebooks = [path for path in notebooks if names is None or path.name in names]
     if not notebooks:
-        raise UsageError(f"{executed} holds no executed notebook: run them first")
+        raise StudyError(f"{executed} holds no executed notebook: run them first")
     folder = executed / "html"
     folder.mkdir(exist_ok=True)
     sections = []

@@ -3,7 +3,13 @@
 import time
 from pathlib import Path
 
-from lib.command.options import Command, UsageError
+from lib.command.notebooks import Command
+from lib.data.tasks import training_rows
+from lib.fields import StudyError
+from lib.protocol import digest, profile
+from lib.runs.costs import plan as plan_runs
+from lib.runs.ledger import ledger, older, summary
+from lib.runs.results import STORE
 
 WATCH = 2  # seconds between two looks at the store
 UNPLANNED = "in no stage"
@@ -22,10 +28,8 @@ def asks_the_hub(command: Command) -> bool:
 
 
 def needed_runs(command: Command) -> list[tuple[Path, list, Path | str]]:
-    """(notebook, protocols, store) for each that needs runs. Raises UsageError for a mistake in a parameter."""
-    from lib.runs.costs import plan as plan_runs
+    """(notebook, protocols, store) for each that needs runs. Raises StudyError for a mistake in a parameter."""
     from lib.runs.plans import needed
-    from lib.runs.results import STORE
 
     found = []
     for path, values in command.jobs:
@@ -35,15 +39,13 @@ def needed_runs(command: Command) -> list[tuple[Path, list, Path | str]]:
                 plan_runs(protocols, store)  # finds the rows and the weights
                 found.append((path, protocols, store))
         except ValueError as error:  # a StudyError
-            raise UsageError(f"{path.stem}: {error}") from error
+            raise StudyError(f"{path.stem}: {error}") from error
     return found
 
 
 def show(command: Command) -> int:
     """Print what is there of each notebook's runs, and of the stages; in a dry run each run, once. Computes nothing."""
     needed = needed_runs(command)
-    from lib.runs.ledger import ledger, older
-
     for line in filter(None, map(older, dict.fromkeys(store for _, _, store in needed))):
         print(line, flush=True)
     before = None
@@ -60,8 +62,6 @@ def show(command: Command) -> int:
 
 def told(command: Command, ledgers: dict[str, list]) -> list[str]:
     """The lines. ledgers: notebook → an entry for each of its runs."""
-    from lib.runs.ledger import summary
-
     every = distinct(ledgers)
     stages, listing = staged(command, every), command.verb == "dry-run"
     lines, listed = [], set()
@@ -88,8 +88,6 @@ def distinct(ledgers: dict[str, list]) -> list:
 
 def staged(command: Command, entries: list) -> dict[str, list]:
     """Stage of the profile's plan → its runs among these, in the plan's order; none if the profile has no plan."""
-    from lib.protocol import digest
-
     stages, found = stage_numbers(command), {}
     if not stages:
         return {}
@@ -102,9 +100,6 @@ def staged(command: Command, entries: list) -> dict[str, list]:
 
 def stage_numbers(command: Command) -> dict[str, tuple[str, int]]:
     """Digest of a run's decisions → its stage, and its place in the plan of the profile."""
-    from lib.data.tasks import training_rows
-    from lib.protocol import digest, profile
-
     study = profile(command.profile)
     if not study.plan:
         return {}

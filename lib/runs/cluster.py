@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from lib.fields import SCHEDULER, StudyError, first_of
+from lib.fields import StudyError, first_of
 from lib.method import gpus
 from lib.protocol import METHOD_VERSION
 
@@ -27,20 +27,20 @@ SETTINGS = {
 
 
 @contextmanager
-def local_cluster(workers: int | None) -> Iterator[str]:
-    """Worker processes on this machine while the block runs; → the dashboard's address.
+def local_cluster(workers: int | None) -> Iterator:
+    """Worker processes on this machine while the block runs; → Dask's LocalCluster, or None.
 
     workers: how many; None: one a GPU or, without GPUs, one a core. Fewer than two without GPUs: none are started.
-    `lib.runs.compute` finds the scheduler by its address in the environment. It listens on this machine alone.
+    The scheduler listens on this machine alone.
     """
     import dask
+    from dask.distributed import LocalCluster
     from dask.system import CPU_COUNT
 
     number, resources = divide(workers, gpus.count(), CPU_COUNT)
     if number < 2 and not resources:
-        yield ""
+        yield None
         return
-    from dask.distributed import LocalCluster
 
     # no memory limit: near it Dask pauses a worker, and a paused worker never finishes its run
     local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": None, "resources": resources}
@@ -48,19 +48,17 @@ def local_cluster(workers: int | None) -> Iterator[str]:
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with dask.config.set(SETTINGS), LocalCluster(n_workers=number, threads_per_worker=1, **local) as started:
         signal.signal(signal.SIGINT, interrupt)
-        os.environ[SCHEDULER] = started.scheduler_address
         ended = threading.Event()
         keeper = threading.Thread(target=_replace_the_lost, args=(started, ended), daemon=True)
         keeper.start()
         try:
-            yield f"{number} workers; progress: {started.dashboard_link}"
+            yield started
         except BaseException:
             _end_at_once(started)
             raise
         finally:
             ended.set()
             keeper.join()
-            del os.environ[SCHEDULER]
 
 
 def _end_at_once(cluster) -> None:

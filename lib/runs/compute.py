@@ -1,4 +1,4 @@
-"""Many protocols: computed in this process, or on the Dask scheduler that DASK_SCHEDULER_ADDRESS names."""
+"""Many protocols: computed in this process, or on the workers of a Dask scheduler."""
 
 import os
 import sys
@@ -6,22 +6,21 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 
+import dask
 import pandas as pd
 from IPython import get_ipython
 from IPython.display import display
 from tqdm.auto import tqdm
 
-from lib.fields import SCHEDULER, StudyError, first_of
+from lib.fields import StudyError, first_of
 from lib.method import gpus
 from lib.protocol import METHOD_VERSION, Protocol
 from lib.runs import cluster, own_strategies, results
 from lib.runs.costs import cost, plan, say_time
 from lib.runs.ledger import ledger, say_missing, titled
 from lib.runs.results import DamagedRun, Run
-
-SESSION = "BERT_BALD_SESSION"  # environment: sweeps of one session do not repeat a run that failed in it
-FAILURES = "application/x-bert-bald-failures+json"  # how a notebook's output tells the runner what failed
 
 
 class SweepError(RuntimeError):
@@ -43,13 +42,14 @@ class Outcome:
     file: str = ""  # where the traceback is
 
 
-def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
+def sweep(protocols: list[Protocol], store="", redraw: bool = False, scheduler: str = "") -> pd.DataFrame:
     """Compute what is missing of these runs and return the rounds of all of them (see `results.load`).
 
     store: folder of the store; empty: results/ of the checkout.
-
-    Where nothing is to be computed (./run_all.sh --redraw), a line says what is missing, and the others are returned;
-    NothingToDraw is raised if there is none.
+    redraw: compute nothing; a line says what is missing, and the others are returned. NothingToDraw is raised if there
+    is none.
+    scheduler: address of the Dask scheduler whose workers compute the runs; empty: that of Dask's own configuration or,
+    if it names none, this process computes them.
 
     A run that fails does not stop the others: a table says which failed, and the rounds of the others are returned;
     `results.load` leaves them out, too. Raises, after all runs have ended, StudyError if all that failed were a user's
@@ -57,29 +57,30 @@ def sweep(protocols: list[Protocol], store="") -> pd.DataFrame:
     """
     store = store or results.STORE
     runs = plan(protocols, store)
-    if results.redrawing():
+    if redraw:
         _left_out(runs, store)
         return results.load("rounds", protocols, store)
-    missing = [run for run in runs if not run.done]
-    failed = [outcome for outcome in map(_check, runs) if outcome.error]
-    for outcome in follow(missing):
-        if outcome.error:
-            failed.append(outcome)
-    if not failed:
-        return results.load("rounds", protocols, store)
-    mistakes = all(outcome.mistake for outcome in failed)
-    if not mistakes:
-        report(failed)
-    if mistakes or len(failed) == len(runs):
-        error = f"{len(failed)} of {len(runs)} runs failed: {_causes(failed)}"
-        raise StudyError(error) if mistakes else SweepError(error)
+    if found := failed(runs, scheduler):
+        mistakes = all(outcome.mistake for outcome in found)
+        if not mistakes:
+            report(found)
+        if mistakes or len(found) == len(runs):
+            error = f"{len(found)} of {len(runs)} runs failed: {_causes(found)}"
+            raise StudyError(error) if mistakes else SweepError(error)
     return results.load("rounds", protocols, store)
 
 
+def failed(runs: list[Run], scheduler: str = "") -> list[Outcome]:
+    """Compute what is missing of these runs. → those that failed, finished ones whose files were altered among them."""
+    missing = [run for run in runs if not run.done]
+    return [outcome for outcome in chain(map(_check, runs), follow(missing, scheduler)) if outcome.error]
+
+
 def _left_out(runs: list[Run], store) -> None:
-    """Say which runs are not there. Raises NothingToDraw if none is."""
-    entries = ledger([run.protocol for run in runs], store)
-    line = say_missing(entries)
+    """Say which runs failed, and how many are not there. Raises NothingToDraw if none is."""
+    if failures := [(run, run.failure) for run in runs if run.failure]:
+        report([Outcome(run.name, why["error"], round=why["round"], file=str(run.folder)) for run, why in failures])
+    line = say_missing(ledger([run.protocol for run in runs], store))
     if line and not any(run.done for run in runs):
         raise NothingToDraw(line)
     if line:
@@ -89,18 +90,18 @@ def _left_out(runs: list[Run], store) -> None:
 # ---- computing
 
 
-def follow(runs: list[Run]) -> Iterator[Outcome]:
+def follow(runs: list[Run], scheduler: str) -> Iterator[Outcome]:
     """Compute these runs, with one line each and an estimate of what is left; in a notebook with a bar."""
     if not runs:
         return
     if get_ipython() is not None:
-        yield from tqdm(_outcomes(runs), total=len(runs), desc="runs", leave=False)
+        yield from tqdm(_outcomes(runs, scheduler), total=len(runs), desc="runs", leave=False)
         return
     left, start = {run.name: cost(run.protocol) for run in runs}, time.perf_counter()
     titles = titled(runs)
     whole = sum(left.values())
     print(f"{len(runs)} runs to compute", flush=True)
-    for outcome in _outcomes(runs):
+    for outcome in _outcomes(runs, scheduler):
         del left[outcome.run]
         elapsed = time.perf_counter() - start
         share = 1 - sum(left.values()) / whole
@@ -111,26 +112,20 @@ def follow(runs: list[Run]) -> Iterator[Outcome]:
         yield outcome
 
 
-def _outcomes(runs: list[Run]) -> Iterator[Outcome]:
-    session = os.environ.get(SESSION, "")
-    again = [run for run in runs if session and (run.failure or {}).get("session") == session]
-    for run in again:  # a deterministic error would only happen again
-        yield Outcome(run.name, run.failure["error"], False, run.failure["round"], str(run.folder / "failed.json"))
-    runs = [run for run in runs if run not in again]
-    address = os.environ.get(SCHEDULER)
+def _outcomes(runs: list[Run], scheduler: str) -> Iterator[Outcome]:
+    address = scheduler or dask.config.get("scheduler-address", None)
     if not address:
-        yield from (_compute(run, session) for run in runs)
+        yield from (_compute(run) for run in runs)
         return
     packed = own_strategies.pack(dict.fromkeys(run.protocol.strategy for run in runs))
-    for run, outcome, error in cluster.compute_on(address, _Task(session, METHOD_VERSION, packed), runs):
-        yield outcome or _failed(run, error, "", session)
+    for run, outcome, error in cluster.compute_on(address, _Task(METHOD_VERSION, packed), runs):
+        yield outcome or _failed(run, error, "")
 
 
 @dataclass(frozen=True)
 class _Task:
     """What a worker does with a run, if it has one thread and the method of who sent it."""
 
-    session: str
     method: int  # METHOD_VERSION of who sent it
     strategies: bytes  # those that are somebody's own
 
@@ -139,24 +134,24 @@ class _Task:
             return Outcome(run.name, refused, True)
         gpus.take()
         with own_strategies.unpacked(self.strategies):
-            return _compute(run, self.session, in_worker=True)
+            return _compute(run, in_worker=True)
 
 
-def _compute(run: Run, session: str, in_worker: bool = False) -> Outcome:
+def _compute(run: Run, in_worker: bool = False) -> Outcome:
     """A worker that has lost its GPU ends, so that Dask tries the run elsewhere and starts another in its place."""
     from lib.runs.run import run as compute_run
 
     try:
         compute_run(run.protocol, run.store)
     except DamagedRun as error:
-        return _failed(run, error, traceback.format_exc(), session)
+        return _failed(run, error, traceback.format_exc())
     except StudyError as error:
         return Outcome(run.name, str(error), True, run.rounds_done)
     except Exception as error:
         if in_worker and gpus.lost(error):
             traceback.print_exc()
             os._exit(1)
-        return _failed(run, error, traceback.format_exc(), session)
+        return _failed(run, error, traceback.format_exc())
     return Outcome(run.name)
 
 
@@ -169,14 +164,14 @@ def _check(run: Run) -> Outcome:
         if run.failure:
             (run.folder / "failed.json").unlink()
     except DamagedRun as error:
-        return _failed(run, error, traceback.format_exc(), os.environ.get(SESSION, ""))
+        return _failed(run, error, traceback.format_exc())
     return Outcome(run.name)
 
 
-def _failed(run: Run, error: BaseException, details: str, session: str) -> Outcome:
+def _failed(run: Run, error: BaseException, details: str) -> Outcome:
     line = (str(error).strip().splitlines() or [""])[0]
     line = line if isinstance(error, DamagedRun) else f"{type(error).__name__}: {line}"
-    file = run.fail(line, details or line, session)
+    file = run.fail(line, details or line)
     return Outcome(run.name, line, False, run.rounds_done, str(file or "the store cannot be written"))
 
 
@@ -192,10 +187,10 @@ def _causes(failed: list[Outcome]) -> str:
 
 
 def report(failed: list[Outcome]) -> None:
-    """The table of failures, where it can be read: in the notebook, for the runner too; else on stderr."""
+    """The table of failures, where it can be read: in the notebook, else on stderr."""
     table = pd.DataFrame([asdict(outcome) for outcome in failed])[["run", "round", "error", "file"]]
     if get_ipython() is None:
         print(f"{len(failed)} runs failed:\n{table.to_string(index=False)}", file=sys.stderr)
         return
     text = f"{len(failed)} runs are missing, because they failed:\n\n{table.to_string(index=False)}"
-    display({"text/plain": text, FAILURES: table.to_dict("records")}, raw=True)
+    display({"text/plain": text}, raw=True)

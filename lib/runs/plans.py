@@ -99,7 +99,7 @@ PLANS = {
     "05_qualitative": picks,
     "06_open_questions": open_questions,
 }
-PLACES = ("results", "output")  # parameters of notebooks that decide no run
+PLACES = ("results", "output", "redraw")  # parameters of notebooks that decide no run
 
 
 def needed(notebook: str, given: dict) -> list[Protocol]:

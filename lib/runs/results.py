@@ -19,7 +19,6 @@ has it.
 import hashlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -66,7 +65,6 @@ TABLES = {  # kind → columns that every run's has
 }
 ORIGIN = ("precision", "processor")  # of what computed a run, what rounds its numbers
 WITH_ORIGIN = ("rounds", "layers")  # tables that say it
-REDRAW = "BERT_BALD_REDRAW"  # environment: nothing is computed, what is there is drawn
 UNSUMMED = ("timings.json", "provenance.json", "failed.json")  # differ from one computation to the next
 
 
@@ -157,7 +155,7 @@ class Run:
 
     @property
     def failure(self) -> dict | None:
-        """`round`, `error` (one line), `session` and `traceback` of the last attempt, if it failed.
+        """`round`, `error` (one line) and `traceback` of the last attempt, if it failed.
 
         None if it is published: what failed is not needed.
         """
@@ -262,10 +260,10 @@ class Run:
             write_json(self.folder / "protocol.json", {**self.identity, "fields": fields})
             write_json(self.folder / "provenance.json", {**now, **computing, "locations": locations})
 
-    def fail(self, error: str, details: str, session: str) -> Path | None:
+    def fail(self, error: str, details: str) -> Path | None:
         """Keep why the run failed. Returns the file, or None if the store cannot be written."""
         path = self.folder / "failed.json"
-        record = {"round": self.rounds_done, "error": error, "session": session, "traceback": details.splitlines()}
+        record = {"round": self.rounds_done, "error": error, "traceback": details.splitlines()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(path, record)
@@ -306,11 +304,6 @@ def run_name(protocol: dict, key: str) -> str:
     return f"{protocol['task']}-{protocol['strategy']}-F{protocol['frozen']}-seed{protocol['seed']}{draw}-{key[:12]}"
 
 
-def redrawing() -> bool:
-    """Whether nothing is to be computed: what is there is drawn."""
-    return bool(os.environ.get(REDRAW))
-
-
 def finished(store: Path) -> set[str]:
     """Names of all runs that are finished in a store or published."""
     return {path.parent.name for path in store.glob("*/DONE")}.union(*(study.runs for study in published.studies()))
@@ -327,17 +320,15 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     store: a folder; empty: results/ of the checkout. Every file is checked against its checksum. What a published study
     leaves out of a run is not there (see lib.runs.packing).
 
-    A run whose last attempt failed is left out, as `lib.runs.compute` has said; under --redraw, each that is not there.
-    Raises StudyError if another run is not finished, DamagedRun or DamagedStudy if a file was altered.
+    A run that is not finished, or whose last attempt failed, is left out: `lib.runs.sweep` says which.
+    Raises StudyError for another table, DamagedRun or DamagedStudy if a file was altered.
     """
     if table not in TABLES:
         raise StudyError(f"table={table!r} is not known: choose one of {', '.join(TABLES)}")
     found = {}
     for run in dict.fromkeys(Run(p, Path(store or STORE)) for p in protocols):
-        if run.failure or (redrawing() and not run.done):
+        if run.failure or not run.done:
             continue
-        if not run.done:
-            raise StudyError(f"run {run.name} is {run.state} in {run.store}: compute it with lib.runs.compute first")
         frame = run.table(table)
         if len(frame):
             found[run] = frame
