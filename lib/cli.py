@@ -22,8 +22,8 @@ from lib.command.notebooks import (
     read_notebooks,
 )
 from lib.command.run import carry_out, prepare_environment, stay_offline, stop_on_signals
-from lib.fields import StudyError, choices, meant
-from lib.protocol import PROFILES
+from lib.fields import StudyError, meant
+from lib.protocol import PROFILES, choices
 from lib.runs.results import STORE
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -300,7 +300,7 @@ def planned(ctx, verb: str, asked: dict, *, profile, only, hub, rows, pairs, res
         for option in ("profile", "rows", "validation" if path.startswith(HUB) else "hub"):
             if ctx.get_parameter_source(option) == ParameterSource.DEFAULT:
                 continue
-            raise click.UsageError(f"--{option} and --data {path} are two sources of rows: leave out one of them")
+            raise click.UsageError(f"--{option} and --data are two sources of rows: leave out one of them")
         data = {"path": path, "hub": hub or "", **{name: value or "" for name, value in of_file.items()}}
         data["sizes"], pairs = sizes_of_data(pairs)
     elif without := [option for option, value in of_file.items() if value]:
@@ -366,7 +366,8 @@ def check(results):
 def verify(run, round_, hub, results):
     """Compute one round of a finished RUN again and compare.
 
-    On the same kind of processor it is the same, bit for bit. RUN: its folder, or the beginning of it (default: the cheapest run). Rows: from --hub, else where they lay then.
+    On the same kind of processor it is the same, bit for bit. RUN: its folder, or the beginning of it (default: the
+    cheapest run). Without --hub, rows are read from where they lay then.
     """
     from lib.runs import audit
 

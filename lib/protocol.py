@@ -5,12 +5,13 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lib.fields import StudyError, checked, choices, meant, names, one_of, whole_numbers
+from lib.fields import StudyError, meant, names, one_of, whole_numbers
+from lib.method.acquisition import STRATEGIES
 
 # Raise it when a change of code or of a package changes the numbers of a run: tests/method/test_golden.py notices.
 METHOD_VERSION = 5
@@ -23,6 +24,11 @@ ADDED_LATER = {"draw": 0}
 MOST_RUNS = 10_000
 
 
+def decision(default, help: str, *, choices: tuple = (), range: tuple = ()):
+    """A field of Protocol: what it means, and the values it may hold, if these are few, or the least and the most."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices, "range": range})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
     """One run: a task, a model, a strategy, a seed and every decision between them.
@@ -30,47 +36,79 @@ class Protocol:
     Each field that the paper fixes defaults to the paper's word. Raises StudyError if a value is not allowed.
     """
 
-    task: str  # name of a task in lib.data.tasks.TASKS
-    strategy: str = "bald"  # acquisition function, a key of lib.method.acquisition.STRATEGIES
-    seed: int = 0  # run number: decoder initialisation, row order, dropout, masks, random acquisition
-    draw: int = 0  # order of the task's rows, from which S10, U and validation rows are taken; 0: the listed order
-    frozen: int = 0  # F: layers [0, F) and the embeddings; F < 0: the last -F layers
-    frozen_dropout: str = "off"  # a frozen layer is a fixed function; "on": its dropout is active in training
+    task: str = decision(MISSING, "name of a task in lib.data.tasks.TASKS")
+    strategy: str = decision("bald", "acquisition function, a key of lib.method.acquisition.STRATEGIES")
+    seed: int = decision(
+        0, "run number: decoder initialisation, row order, dropout, masks, random acquisition", range=(0, 2**63 - 1)
+    )
+    draw: int = decision(
+        0,
+        "order of the task's rows, from which S10, U and validation rows are taken; 0: the listed order",
+        range=(0, 2**63 - 1),
+    )
+    frozen: int = decision(0, "F: layers [0, F) and the embeddings; F < 0: the last -F layers")
+    frozen_dropout: str = decision(
+        "off", 'a frozen layer is a fixed function; "on": its dropout is active in training', choices=("off", "on")
+    )
 
-    encoder: str = "all-MiniLM-L6-v2"  # a name in lib.data.sources.ENCODERS, a checkpoint folder, or ID@REVISION
-    hub: str = ""  # folder laid out like the Hugging Face Hub; empty: the Hub itself
-    rows: str = "study"  # of a task in lib/data/subsets, those it lists; "first": the data set's own, in its order
+    encoder: str = decision(
+        "all-MiniLM-L6-v2", "a name in lib.data.sources.ENCODERS, a checkpoint folder, or ID@REVISION"
+    )
+    hub: str = decision("", "folder laid out like the Hugging Face Hub; empty: the Hub itself")
+    rows: str = decision(
+        "study",
+        'of a task in lib/data/subsets, those it lists; "first": the data set\'s own, in its order',
+        choices=("study", "first"),
+    )
 
-    start: int = 10  # |S_10|: the first rows, labelled from the beginning
-    query: int = 100  # Q: rows acquired in a round
-    rounds: int = 9  # acquisitions; the model is trained rounds + 1 times
-    pool: int = 20_000  # U = training rows [start, pool)
-    validation_rows: int = 0  # first rows of the validation split that are evaluated; 0: all
+    start: int = decision(10, "|S_10|: the first rows, labelled from the beginning", range=(2, 10**9))
+    query: int = decision(100, "Q: rows acquired in a round", range=(1, 10**9))
+    rounds: int = decision(9, "acquisitions; the model is trained rounds + 1 times", range=(0, 10**4))
+    pool: int = decision(20_000, "U = training rows [start, pool)", range=(1, 10**9))
+    validation_rows: int = decision(
+        0, "first rows of the validation split that are evaluated; 0: all", range=(0, 10**9)
+    )
 
-    samples: int = 50  # S: stochastic passes
-    mc_dropout: str = "penultimate"  # dropouts on in a stochastic pass; "decoder": all of the decoder's; "off": none
+    samples: int = decision(50, "S: stochastic passes", range=(1, 10**6))
+    mc_dropout: str = decision(
+        "penultimate",
+        'dropouts on in a stochastic pass; "decoder": all of the decoder\'s; "off": none',
+        choices=("penultimate", "decoder", "off"),
+    )
 
-    decoder: str = "cnn"  # or "linear": dropout and one layer on the last hidden state of [CLS]
-    maps: int = 64  # feature maps of each filter height (3, 4, 5)
-    hidden: int = 128  # width of the hidden fully connected layer
-    dropout: float = 0.1  # rate of every dropout of the decoder
+    decoder: str = decision(
+        "cnn", 'or "linear": dropout and one layer on the last hidden state of [CLS]', choices=("cnn", "linear")
+    )
+    maps: int = decision(64, "feature maps of each filter height (3, 4, 5)", range=(1, 10**5))
+    hidden: int = decision(128, "width of the hidden fully connected layer", range=(1, 10**5))
+    dropout: float = decision(0.1, "rate of every dropout of the decoder", range=(0.0, 0.99))
 
-    epochs: int = 3  # theta_0 to theta_3
-    restart: str = "cold"  # each round trains from theta_0; "warm": from where the last round ended
-    batch_size: int = 16  # rows in a step
-    encoder_lr: float = 2e-4  # peak learning rate of the encoder
-    decoder_lr: float = 1e-3  # peak learning rate of the decoder
-    warmup: float = 0.1  # share of the steps in which the learning rates rise; then they fall to zero
-    weight_decay: float = 0.01  # of AdamW, on weight matrices alone
-    clip: float = 1.0  # largest norm of the gradient
+    epochs: int = decision(3, "theta_0 to theta_3", range=(1, 10**4))
+    restart: str = decision(
+        "cold", 'each round trains from theta_0; "warm": from where the last round ended', choices=("cold", "warm")
+    )
+    batch_size: int = decision(
+        16, "rows in a step", range=(3, 10**6)
+    )  # never a single row: batch norm cannot train on one window
+    encoder_lr: float = decision(2e-4, "peak learning rate of the encoder", range=(0.0, 1.0))
+    decoder_lr: float = decision(1e-3, "peak learning rate of the decoder", range=(0.0, 1.0))
+    warmup: float = decision(
+        0.1, "share of the steps in which the learning rates rise; then they fall to zero", range=(0.0, 1.0)
+    )
+    weight_decay: float = decision(0.01, "of AdamW, on weight matrices alone", range=(0.0, 1.0))
+    clip: float = decision(1.0, "largest norm of the gradient", range=(1e-9, 10**9.0))
 
-    max_length: int = 128  # tokens of a row, [CLS] and [SEP] included; longer rows are cut
-    precision: str = "auto"  # of the encoder: bfloat16 where the hardware has it, else float32
-    threads: int = 1  # CPU threads of a run: as the precision, they change rounding
+    max_length: int = decision(128, "tokens of a row, [CLS] and [SEP] included; longer rows are cut", range=(8, 512))
+    precision: str = decision(
+        "auto",
+        "of the encoder: bfloat16 where the hardware has it, else float32",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    threads: int = decision(1, "CPU threads of a run: as the precision, they change rounding", range=(1, 1024))
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            value = checked(field.name, field.type, getattr(self, field.name))
+            value = checked(field, getattr(self, field.name))
             object.__setattr__(self, field.name, value)  # 0 and 0.0 are one value: the key should say so
         if self.pool <= self.start:
             raise StudyError(
@@ -125,6 +163,29 @@ class Protocol:
 
     def generator(self, stream: str, round_: int = 0) -> np.random.Generator:
         return np.random.default_rng(self.seed_sequence(stream, round_))
+
+
+def choices(name: str) -> tuple[str, ...]:
+    """What a field that names something may hold; of the strategy, all that are registered."""
+    if name == "strategy":
+        return tuple(STRATEGIES)
+    return Protocol.__dataclass_fields__[name].metadata["choices"]
+
+
+def checked(field: dataclasses.Field, value):
+    """The value of a field in its type. Raises StudyError."""
+    name, kind, given = field.name, field.type, f"{field.name}={value!r}"
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise StudyError(f"{given} is not allowed: {name} must be of type {kind.__name__}")
+    if (allowed := choices(name)) and value not in allowed:
+        raise StudyError(f"{given} is not known{meant(value, allowed)}: choose {one_of(allowed)}")
+    if limits := field.metadata["range"]:
+        low, high = limits
+        if not low <= value <= high:  # also refuses nan
+            raise StudyError(f"{given} is not allowed: {name} must lie between {low} and {high}")
+    return value
 
 
 SPLITS = ("train", "validation")

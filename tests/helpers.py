@@ -1,8 +1,9 @@
 """What tests are made from: tiny checkpoints and data sets, errors in one line, and slow, obvious versions of lib."""
 
 import importlib.util
+import json
 import shutil
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,16 @@ import yaml
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel
 
-from lib import __main__ as runner
-from lib.command.options import ON_REQUEST
+from lib import cli
+from lib.command.execution import KERNEL
+from lib.command.notebooks import ON_REQUEST, Command
 from lib.data import sources
 from lib.fields import StudyError
 from lib.method import active_learning, training
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_HUB = ROOT.parent / "shared" / "hub"
-NUMBERED = sorted(runner.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+NUMBERED = sorted(cli.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 # those that a study executes, in its order: the one that sums up the others comes last
 NOTEBOOKS = sorted(
     (path for path in NUMBERED if path.name[:2] not in ON_REQUEST), key=lambda path: path.stem.startswith("00")
@@ -58,6 +60,29 @@ TINY = {  # fields of a Protocol that runs in about a second
 WORDS = "the a film story ending actor it was is never very rather quite dull bright odd slow warm untranslatable ."
 
 
+def run_all(folder: Path, *arguments, **folders) -> int:
+    """The exit code of ./run_all.sh with these arguments, called in a folder. folders: as `cli.main` takes them."""
+    with chdir(folder):
+        return cli.main([*map(str, arguments)], **folders)
+
+
+def planned(folder: Path, *arguments, notebooks: Path = cli.NOTEBOOKS) -> Command:
+    """What a command would carry out, called in a folder. Raises as the command line does before it says an error."""
+    found = []
+    with pytest.MonkeyPatch.context() as patch, chdir(folder):
+        patch.setattr(cli, "carry_out", lambda command, executed: found.append(command))
+        cli.run_all.main([*map(str, arguments)], standalone_mode=False, obj=(notebooks, folder / "executed"))
+    return found[0]
+
+
+SPEC = {"kernelspec": {"name": KERNEL, "language": "python", "display_name": "BERT and BALD"}}
+
+
+def parameters_cell(path: Path) -> str:
+    cells = json.loads(path.read_text("utf-8"))["cells"]
+    return next("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+
+
 def script(name: str):
     """A script of docs/measurements as a module."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "measurements" / f"{name}.py")
@@ -67,8 +92,8 @@ def script(name: str):
 
 
 def as_in_a_new_shell(patch: pytest.MonkeyPatch) -> None:
-    """Without what a sweep or a notebook's kernel leaves in the environment."""
-    for name in ("DASK_SCHEDULER_ADDRESS", "BERT_BALD_SESSION", "JUPYTER_PATH", "OMP_NUM_THREADS"):
+    """Without what a command leaves in the environment for the kernels."""
+    for name in ("JUPYTER_PATH", "OMP_NUM_THREADS"):
         patch.setenv(name, "")  # so that it is put back, whoever sets it
         patch.delenv(name)
 

@@ -24,14 +24,15 @@ import numpy as np
 import pandas as pd
 import papermill
 import pytest
-from helpers import NOTEBOOKS, NUMBERED, as_in_a_new_shell, refused
+from helpers import NOTEBOOKS, NUMBERED, as_in_a_new_shell, parameters_cell, refused
 from scipy import stats
 
-from lib import __main__ as runner
+from lib import cli
 from lib.analysis import wording
 from lib.command import execution
-from lib.command.options import parameters_cell
+from lib.command.notebooks import read_parameters
 from lib.command.publish import injected
+from lib.command.run import prepare_environment
 from lib.data.tasks import read_texts
 from lib.figures.notebook import INDEX
 from lib.protocol import profile
@@ -54,7 +55,7 @@ T = stats.t.ppf(0.975, 2)  # of three seeds
 
 
 def parameters(path: Path) -> dict:
-    return runner.read_notebooks(path.parent)[path]
+    return read_parameters(path)
 
 
 def sources(path: Path) -> list[str]:
@@ -105,7 +106,7 @@ def study(tiny_encoder, tmp_path_factory) -> Study:
     (made.folder / "profile.json").write_text(json.dumps(dataclasses.asdict(QUICK)))  # with a task of pairs
     with pytest.MonkeyPatch.context() as patch:
         as_in_a_new_shell(patch)
-        runner.prepare_environment()
+        prepare_environment()
         for path in NOTEBOOKS:  # a kernel takes longer to load torch than to compute these: one that does is enough
             if path.stem != "06_open_questions":
                 for protocol in plans.needed(path.stem, made.values(path)):
@@ -537,7 +538,7 @@ def test_correlation_of_bald_with_word_overlap(study, stored):
     ],
 )
 def test_what_a_notebook_cannot_work_with_is_one_line(name, changes, words, study, tmp_path, no_model, monkeypatch):
-    path = runner.NOTEBOOKS / f"{name}.ipynb"
+    path = cli.NOTEBOOKS / f"{name}.ipynb"
     with refused(*words):
         run_here(path, study.values(path, output=str(tmp_path), **changes), monkeypatch)
 
@@ -551,7 +552,7 @@ def test_results_that_are_not_there_are_one_line(study, tmp_path):
 
 @pytest.mark.parametrize("name", ["05_qualitative", "02_bald_vs_random"])
 def test_a_notebook_can_do_with_one_task_of_single_sentences_or_one_seed(name, study, tmp_path, no_model, monkeypatch):
-    path = runner.NOTEBOOKS / f"{name}.ipynb"
+    path = cli.NOTEBOOKS / f"{name}.ipynb"
     _, shown = run_here(path, study.values(path, runs=1, output=str(tmp_path)), monkeypatch)
     answer = "\n".join(thing.data for thing in shown if isinstance(getattr(thing, "data", None), str))
     assert re.search("one run|one seed", answer)
@@ -559,7 +560,7 @@ def test_a_notebook_can_do_with_one_task_of_single_sentences_or_one_seed(name, s
 
 
 def test_who_opens_the_first_notebook_before_there_is_any_run_is_told_so(study, tmp_path, no_model, monkeypatch):
-    path = runner.NOTEBOOKS / "00_claims.ipynb"
+    path = cli.NOTEBOOKS / "00_claims.ipynb"
     asked = {"results": str(tmp_path / "none"), "output": str(tmp_path)}
     names, shown = run_here(path, study.values(path, **asked), monkeypatch)
     assert set(names["ledger"]["verdict"]) == {"no runs"}
@@ -574,7 +575,7 @@ def test_a_notebook_does_without_a_run_that_failed_and_says_so(name, study, tmp_
     shutil.copytree(study.results, store)
     (failing,) = store.glob(f"{TASK}-bald-F0-seed1-*")
     shutil.rmtree(failing)
-    path = runner.NOTEBOOKS / f"{name}.ipynb"
+    path = cli.NOTEBOOKS / f"{name}.ipynb"
     _, shown = run_here(path, study.values(path, results=str(store), output=str(tmp_path)), monkeypatch)
     assert re.search(rf"{failing.name} +0 AssertionError: a finished run", capsys.readouterr().err)
     assert failing.name not in (tmp_path / f"{saved(path, 'show_table')[0]}.csv").read_text("utf-8")
@@ -633,6 +634,6 @@ def test_a_notebook_has_checks_and_ends_with_its_reading(path):
 
 def test_notebooks_are_formatted_and_clean():
     for arguments in (["check"], ["format", "--check"]):
-        command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", str(runner.NOTEBOOKS)]
-        done = subprocess.run(command, cwd=runner.CHECKOUT, capture_output=True, text=True, env=os.environ)
+        command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", str(cli.NOTEBOOKS)]
+        done = subprocess.run(command, cwd=cli.CHECKOUT, capture_output=True, text=True, env=os.environ)
         assert done.returncode == 0, done.stdout

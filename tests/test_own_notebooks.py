@@ -6,19 +6,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import WORDS
+from helpers import WORDS, run_all
 from test_notebooks import run_here
 
-from lib import __main__ as runner
+from lib import cli
 from lib.command import own_data
-from lib.command.options import OF_DATA
+from lib.command.notebooks import OF_DATA, read_parameters
 from lib.runs import plans
 from lib.runs.compute import NothingToDraw
 from lib.runs.costs import plan
-from lib.runs.results import REDRAW, Run
+from lib.runs.results import Run
 from lib.runs.run import run as run_one
 
-PATHS = [next(runner.NOTEBOOKS.glob(f"{number}_*")) for number in OF_DATA.split(",")]
+PATHS = [next(cli.NOTEBOOKS.glob(f"{number}_*")) for number in OF_DATA.split(",")]
 FILES = {  # text columns and classes
     "letters": (("text",), ("ham", "spam")),
     "claims": (("premise", "hypothesis"), ("a", "b_c", "<d>", "e f", "g", "$h$")),
@@ -40,7 +40,7 @@ class OwnData:
                 texts = [f"{words[n % 20]} {words[n * 7 % 19]} number {n} {column}" for column in columns]
                 lines.writerow([*texts, classes[n % len(classes)]])
         options = ["--dry-run", "--only", "02", "-p", "query", "4", "-p", "rounds", "2", "-p", "pool", "40"]
-        assert runner.main(["run", str(folder), "--data", f"{name}.csv", "--results", str(folder), *options]) == 0
+        assert run_all(folder, "--data", f"{name}.csv", "--results", folder, *options) == 0
         self.profile = folder / "data" / name / "profile.json"
         fields = json.loads(self.profile.read_text("utf-8"))
         fields["common"] |= TINY
@@ -50,7 +50,7 @@ class OwnData:
     def values(self, path: Path, results: Path, output: Path) -> dict:
         given = {"profile": str(self.profile), "runs": 1, "encoder": self.encoder}
         given |= {"results": str(results), "output": str(output)}
-        return {name: value for name, value in given.items() if name in runner.read_notebooks(path.parent)[path]}
+        return {name: value for name, value in given.items() if name in read_parameters(path)}
 
     def runs(self, path: Path, store: Path) -> list[Run]:
         """What a notebook needs, in the order in which it is computed."""
@@ -88,7 +88,6 @@ STOPS = {  # which of the runs, in the order in which they are computed, are the
 
 @pytest.mark.parametrize("there", STOPS.values(), ids=STOPS)
 def test_a_stop_at_any_point_leaves_notebooks_that_draw_what_is_there(there, own, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(REDRAW, "1")
     for path in PATHS:
         store, output = tmp_path / path.stem, tmp_path / "figures"
         store.mkdir()
@@ -97,7 +96,7 @@ def test_a_stop_at_any_point_leaves_notebooks_that_draw_what_is_there(there, own
             continue
         for run in runs[there]:
             shutil.copytree(run.folder, store / run.name)
-        values = own.values(path, store, output)
+        values = {**own.values(path, store, output), "redraw": True}
         if not runs[there]:
             with pytest.raises(NothingToDraw, match=rf"{len(runs)} of {len(runs)} runs are not there"):
                 run_here(path, values, monkeypatch)

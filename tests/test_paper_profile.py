@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from helpers import NOTEBOOKS, as_in_a_new_shell
 
-from lib import __main__ as runner
 from lib.command import execution
+from lib.command.notebooks import read_parameters
+from lib.command.run import prepare_environment
 from lib.protocol import profile
 
 SIZES = {"query": 4, "rounds": 2, "pool": 40, "validation_rows": 20, "max_length": 16, "samples": 8, "epochs": 1}
@@ -32,9 +33,9 @@ def test_every_notebook_draws_the_paper_profile(bert_base, tiny_hub, tmp_path, m
     (tmp_path / "profile.json").write_text(json.dumps(dataclasses.asdict(reduced)))
     places = {name: str(tmp_path / name) for name in ("results", "output")}
     as_in_a_new_shell(monkeypatch)
-    runner.prepare_environment()
+    prepare_environment()
     for path in NOTEBOOKS:
-        known = runner.read_notebooks(path.parent)[path]
+        known = read_parameters(path)
         values = {"profile": str(tmp_path / "profile.json"), **places}
         values = {name: value for name, value in values.items() if name in known}
         assert execution.execute(path, tmp_path / path.name, values) == ("", ""), path.stem

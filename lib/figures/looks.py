@@ -13,7 +13,8 @@ from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from lib.analysis.wording import NOTHING
 from lib.data.escaping import visible
-from lib.fields import choices, display_name
+from lib.fields import display_name
+from lib.protocol import choices
 
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes
 BLUE, ORANGE, GREEN, _, PURPLE, _, _, GREY, *_ = sns.color_palette("colorblind")

@@ -1,10 +1,8 @@
 """What a notebook shows and keeps: figures and tables as files, with runs and commit inside; its answer, its index."""
 
-import inspect
 import json
 import platform
-import re
-from dataclasses import asdict
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
 
@@ -152,10 +150,11 @@ def show_table(table: pd.DataFrame, name: str, folder: Path, runs, nothing: str 
 
 
 def show_protocol(protocol: Protocol, folder: Path) -> None:
-    """Every field of a run with what it means, from the comments beside the fields of lib.protocol.Protocol."""
-    source = inspect.getsource(Protocol)
-    notes = dict(re.findall(r"^    (\w+): \w+.*?# (.*)$", source, re.MULTILINE))
-    rows = [{"field": name, "value": str(value), "meaning": notes[name]} for name, value in asdict(protocol).items()]
+    """Every field of a run with what it means."""
+    rows = [
+        {"field": field.name, "value": str(getattr(protocol, field.name)), "meaning": field.metadata["help"]}
+        for field in fields(protocol)
+    ]
     show_table(pd.DataFrame(rows), "00_protocol", folder, [])
 
 

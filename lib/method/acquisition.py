@@ -1,17 +1,22 @@
 """Acquisition: log_probs_SNC of S stochastic passes over N rows and C classes → scores_N → a batch of Q picks.
 
 A strategy, an entry of STRATEGIES, is a score for each row and a way to pick a batch by the scores: the Q highest, but
-for those that know that a batch is more than its rows.
+for those that know that a batch is more than its rows. Torch is imported where it is used: lists of runs, and the
+command line, need the names of the strategies alone.
 """
+
+from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROUNDING = 1e-9  # how far below zero float32 log-probabilities may take a score
 EXACT = 1e-13  # below this a score is the rounding of float64 itself: 0
@@ -21,6 +26,8 @@ OUTCOMES = 2000  # label sequences of a batch: all of them while there are no mo
 
 def entropy(log_probs_XC: Tensor) -> Tensor:
     """-Σ_c p log p over the last axis, in nats; 0 log 0 = 0."""
+    import torch
+
     return torch.special.entr(log_probs_XC.exp()).sum(-1)
 
 
@@ -95,6 +102,8 @@ def margin(log_probs_SNC: Tensor) -> Tensor:
 
 def variation_ratio(log_probs_SNC: Tensor) -> Tensor:
     """Share of the passes that do not predict the most frequent class (Freeman 1965). scores_N in [0, 1), float64."""
+    import torch
+
     samples, _, classes = log_probs_SNC.shape
     votes_SN = checked(log_probs_SNC).argmax(-1)
     votes_NC = torch.nn.functional.one_hot(votes_SN, classes).sum(0)
@@ -103,6 +112,8 @@ def variation_ratio(log_probs_SNC: Tensor) -> Tensor:
 
 def random(number: int, rng: np.random.Generator) -> Tensor:
     """unif[0, 1) for each of `number` rows: scores_N, float64. Needs no pass of the model."""
+    import torch
+
     return torch.from_numpy(rng.random(number))
 
 
@@ -151,6 +162,8 @@ def batchbald(log_probs_SNC: Tensor, query: int, rng: np.random.Generator) -> np
     while the rows picked have at most OUTCOMES label sequences; beyond that it is estimated from OUTCOMES sequences
     that `rng` draws, the same for all rows. Raises ValueError if there are fewer rows than `query`.
     """
+    import torch
+
     probs_NSC = checked(log_probs_SNC).exp().transpose(0, 1)
     expected_N = expected_entropy(log_probs_SNC)
     if query > len(probs_NSC):
@@ -170,6 +183,8 @@ def joint_entropy(batch_BSC: Tensor, probs_NSC: Tensor, rng: np.random.Generator
 
     With p̂ the mean over ω, it is the mean over the batch's label sequences k of -Σ_c p̂(c | k) log p̂(k, c).
     """
+    import torch
+
     log_likelihood_KS, exact = label_sequences(batch_BSC, limit, rng)
     offset_K = log_likelihood_KS.amax(1)
     likelihood_KS = (log_likelihood_KS - offset_K[:, None]).exp()
@@ -189,6 +204,8 @@ def label_sequences(batch_BSC: Tensor, limit: int, rng: np.random.Generator) -> 
 
     Else they are `limit` draws from the joint distribution, equally many from each ω.
     """
+    import torch
+
     rows, samples, classes = batch_BSC.shape
     exact = classes**rows <= limit
     if exact:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.fields import StudyError
+from lib.method.acquisition import BUILT_IN, STRATEGIES, Strategy, highest
 from lib.protocol import digest
 
 LIB = Path(__file__).resolve().parents[1]
@@ -27,9 +28,8 @@ _known = {}  # name → an entry that `ready` or `unpacked` put into the registr
 
 def code_of(name: str) -> str | None:
     """A digest of the source and the version of the strategy of this name; None if it is lib's own."""
-    module = sys.modules.get("lib.method.acquisition")  # if nothing has loaded it, nobody has registered anything
-    held = module.STRATEGIES.get(name) if module else None
-    if held is None or held is module.BUILT_IN.get(name):
+    held = STRATEGIES.get(name)
+    if held is None or held is BUILT_IN.get(name):
         return None
     if name in _known and _known[name][0] is held:
         return _known[name][1]
@@ -56,8 +56,6 @@ def _source(function, name: str, version: str) -> str:
 
 def _strategy(name: str, held):
     """An entry of the registry as a Strategy: a function alone is its score. Raises StudyError for anything else."""
-    from lib.method.acquisition import Strategy, highest
-
     held = held if isinstance(held, Strategy) or not callable(held) else Strategy(name.replace("_", " "), held)
     if isinstance(held, Strategy) and callable(held.pick) and (held.score is None or callable(held.score)):
         if held.score is None and held.pick is not highest:
@@ -77,8 +75,6 @@ def _strategy(name: str, held):
 @contextmanager
 def ready(name: str) -> Iterator[None]:
     """While the block runs, what the entry of this name scores and picks is checked, if it is somebody's own."""
-    from lib.method.acquisition import BUILT_IN, STRATEGIES
-
     held = STRATEGIES.get(name)
     if held is None or held is BUILT_IN.get(name):
         yield
@@ -93,8 +89,6 @@ def ready(name: str) -> Iterator[None]:
 @contextmanager
 def _registered(entries: dict) -> Iterator[None]:
     """While the block runs, the registry has these: name → strategy, and the digest of its code."""
-    from lib.method.acquisition import STRATEGIES
-
     before = {name: (STRATEGIES.get(name), _known.get(name)) for name in entries}
     STRATEGIES.update({name: strategy for name, (strategy, _) in entries.items()})
     _known.update(entries)
@@ -147,8 +141,6 @@ def pack(names) -> bytes:
     own, ours = {}, []
     for name in names:
         if code := code_of(name):
-            from lib.method.acquisition import STRATEGIES
-
             held = _strategy(name, STRATEGIES[name])
             own[name] = held, code
             ours += [module for part in (held.score, held.pick) if (module := _own_module(part))]

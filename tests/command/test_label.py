@@ -8,14 +8,15 @@ from pathlib import Path
 import nbformat
 import pytest
 from browser import NEWS
+from helpers import parameters_cell, run_all
 from nbformat.v4 import new_code_cell, new_output
 
-from lib import __main__ as runner
+from lib import cli
 from lib.command import label
-from lib.command.options import parameters_cell, read_parameters
+from lib.command.notebooks import read_parameters
 from lib.labelling import output_folder
 
-NOTEBOOK = runner.NOTEBOOKS / "07_label_your_own.ipynb"
+NOTEBOOK = cli.NOTEBOOKS / "07_label_your_own.ipynb"
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def called(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(label, "open_in_jupyterlab", lambda notebook, options: opened.append(notebook))
 
     def call(*arguments: str):
-        code = runner.main(["run", str(tmp_path), "label", *arguments])
+        code = run_all(tmp_path, "label", *arguments)
         return code, opened[-1] if opened else None, capsys.readouterr().err
 
     return call
@@ -110,10 +111,10 @@ def test_jupyterlab_gets_its_own_options_and_may_run_as_root(uid, given, tmp_pat
     monkeypatch.setattr(label.os, "geteuid", lambda: uid)
     monkeypatch.setattr(label.os, "execv", lambda python, arguments: called.append(arguments))
     monkeypatch.setenv("JUPYTER_CONFIG_PATH", "/of/theirs")
-    monkeypatch.setattr(runner, "prepare_environment", lambda: None)
+    monkeypatch.setattr(cli, "prepare_environment", lambda: None)
     (tmp_path / "mine.csv").write_text("text\na\nb\n")
     options = ["--no-browser", "--port", "8889", *given]
-    assert runner.main(["run", str(tmp_path), "label", "mine.csv", "-p", "labels", "x,y", "--", *options]) == 0
+    assert run_all(tmp_path, "label", "mine.csv", "-p", "labels", "x,y", "--", *options) == 0
     (arguments,) = called
     assert [word for word in arguments if word in options] == options
     assert arguments.count("--allow-root") == (uid == 0)
@@ -135,9 +136,9 @@ def test_a_copy_that_is_no_notebook_is_one_line(called, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "label needs FILE"),
-        (("none.csv",), "there is no such file"),
-        (("mine.csv", "--hub", "."), "--hub does not belong to label"),
+        ((), "Missing argument 'FILE'"),
+        (("none.csv",), "'none.csv' does not exist"),
+        (("mine.csv", "--hub", "."), "No such option '--hub'"),
         (("mine.csv", "-p", "querry", "5"), "did you mean query?"),
         (("mine.csv", "-p", "query", "five"), "give a whole number"),
         (("mine.csv", "-p", "text_column", "words"), "has no column 'words'"),

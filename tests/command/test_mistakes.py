@@ -3,39 +3,38 @@
 from pathlib import Path
 
 import pytest
-from helpers import refused
+from helpers import refused, run_all
 
-from lib import __main__ as runner
 from lib.protocol import Protocol, profile
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 # to run_all.sh, with the notebooks of the study: the command, and what its line says
 COMMANDS = {
-    "--dryrun": "unknown argument '--dryrun'",
+    "--dryrun": "No such option '--dryrun'. Did you mean '--dry-run'?",
     "--only 99": "no notebook '99'",
     "--profile huge": "choose from quick, minilm, paper",
-    "--workers -1": "--workers -1: give a whole number",
-    "--workers 00": "--workers 00: give a whole number",
-    "--workers 1e3": "give a whole number",
-    "--scheduler": "--scheduler needs ADDRESS after it",
+    "--workers -1": "'--workers': -1 is not in the range x>=1",
+    "--workers 00": "0 is not in the range x>=1",
+    "--workers 1e3": "is not a valid integer",
+    "--scheduler": "'--scheduler' requires an argument",
     "--scheduler somewhere": "give the address of a Dask scheduler, for example tcp://",
     "--scheduler tcp://host:": "give the address",
     "--scheduler http://host:8786": "give the address",
     "--scheduler tcp://host:65536": "give the address",
     "--scheduler host:8786 --workers 2": "--workers is for this machine",
-    "--watch": "--watch belongs to status",
-    "status --dry-run": "two commands",
-    "status status": "unknown argument 'status'",
+    "--watch": "No such option '--watch'",
+    "status --dry-run": "No such option '--dry-run'",
+    "status status": "unexpected extra argument (status)",
     "--results lib/method/model.py": "this is not a folder",
     "--results lib/method/model.py/below": "this is not a folder",
-    "--hub lib/method/model.py": "this is not a folder",
-    "--hub nowhere": "there is no such folder",
+    "--hub lib/method/model.py": "'lib/method/model.py' is a file",
+    "--hub nowhere": "'nowhere' does not exist",
     "--only 02,": "as in --only 02,04",
     "-p path my.csv": "only notebook 07 has it: add --only 07",
     "--only 00 -p output lib/method/model.py": "is not a folder that can be written to",
     "--only 00 -p output lib/method/model.py/below": "is not a folder that can be written to",
-    "-p": "-p needs NAME VALUE",
+    "-p": "'-p' requires 2 arguments",
     "-p run 3": "no chosen notebook has it",
     "-p runs three": "give a whole number",
     # the values of parameters, which the runs of the notebooks are planned with
@@ -65,12 +64,15 @@ COMMANDS = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_mistake_in_a_command_is_one_line_and_exit_code_2(command, tmp_path, monkeypatch, capsys):
     """A run plans all runs of the chosen notebooks first, and stops there."""
-    monkeypatch.setattr("lib.command.execution.execute_all", None)
-    monkeypatch.setattr(runner, "workers", None)
-    monkeypatch.setattr(runner, "prepare_environment", lambda: None)
+    monkeypatch.setattr("lib.command.run.execute_all", None)
+    monkeypatch.setattr("lib.command.run.workers", None)
+    monkeypatch.setattr("lib.command.run.prepare_environment", lambda: None)
     given = command.split(" ")
     store = [] if "--results" in given else ["--results", str(tmp_path / "store")]
-    assert runner.main(["run", str(CHECKOUT), *given, *store], executed=tmp_path / "executed") == 2
+    assert (
+        run_all(CHECKOUT, *(given + store if given[0] == "status" else store + given), executed=tmp_path / "executed")
+        == 2
+    )
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("run_all.sh: ")
@@ -82,8 +84,8 @@ def test_a_mistake_in_a_command_is_one_line_and_exit_code_2(command, tmp_path, m
 
 def test_a_scheduler_of_the_environment_that_is_no_address_is_refused(monkeypatch, capsys):
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", "http://host")
-    assert runner.main(["check", str(CHECKOUT), "--only", "02"]) == 2
-    assert "DASK_SCHEDULER_ADDRESS=http://host: give the address of a Dask scheduler" in capsys.readouterr().err
+    assert run_all(CHECKOUT, "--only", "02") == 2
+    assert "'http://host': give the address of a Dask scheduler" in capsys.readouterr().err
 
 
 FIELDS = {

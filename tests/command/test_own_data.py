@@ -9,11 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers import stored
+from helpers import planned, run_all, stored
 
-from lib import __main__ as runner
 from lib.command import own_data
-from lib.command.options import UsageError
 from lib.data.split import Split
 from lib.data.tasks import load_task, read_texts
 from lib.fields import StudyError
@@ -40,8 +38,8 @@ def dry(tmp_path, capsys):
     """dry(*options) → exit code and lines of a dry run of notebook 02 with them."""
 
     def call(*options: str) -> tuple[int, list[str]]:
-        arguments = ["run", str(tmp_path), "--dry-run", "--only", "02", "--results", str(tmp_path / "runs"), *options]
-        code = runner.main(arguments)
+        arguments = ["--dry-run", "--only", "02", "--results", str(tmp_path / "runs"), *options]
+        code = run_all(tmp_path, *arguments)
         out = capsys.readouterr()
         return code, (out.out + out.err).splitlines()
 
@@ -54,7 +52,7 @@ def made(tmp_path):
 
     def call(*options: str) -> Path:
         arguments = ["--only", "02", "--results", str(tmp_path / "runs"), *options]
-        with own_data.prepared(runner.plan(arguments, tmp_path, runner.read_notebooks(runner.NOTEBOOKS))) as command:
+        with own_data.prepared(planned(tmp_path, *arguments)) as command:
             return Path(command.profile)
 
     return call
@@ -111,7 +109,7 @@ def test_what_computes_nothing_leaves_every_byte_as_it_is(command, dry, made, tm
     options = ["--only", "02", "--results", str(tmp_path / "runs")]
     for data in (("--data", "mine.csv", "-p", "query", "5"), ("--data", "hub:stanfordnlp/snli", "--hub", tiny_hub)):
         verb, flags = [word for word in command if word == "status"], [word for word in command if word != "status"]
-        assert runner.main(["run", str(tmp_path), *verb, *options, *data, *flags]) == 0
+        assert run_all(tmp_path, *verb, *options, *data, *flags) == 0
     assert contents(tmp_path) == before
     assert kept.exists()
     assert not {
@@ -202,10 +200,10 @@ def test_a_header_that_is_a_row_and_classes_that_nothing_validates_are_said(dry,
 MISTAKES = {
     "no data set": (("--data", "hub:nothing", "--hub", "."), "has no folder 'nothing'"),
     "a split of two sources": (("--data", "hub:a", "--validation", "other.csv"), "are two sources of rows"),
-    "no such file": (("--data", "none.csv"), "--data none.csv: there is no such file"),
+    "no such file": (("--data", "none.csv"), "'none.csv' does not exist"),
     "two kinds of rows": (
         ("--data", "mine.csv", "--profile", "minilm"),
-        "--profile and --data mine.csv are two sources of rows",
+        "--profile and --data are two sources of rows",
     ),
     "no data": (("--text", "text"), "--text belongs to --data FILE"),
     "another column": (("--data", "mine.csv", "--text", "words"), "has no column 'words'"),
@@ -263,8 +261,8 @@ def test_a_mistake_is_one_line(what, dry, tmp_path):
 
 def test_own_data_is_not_published(tmp_path, capsys):
     write(tmp_path / "mine.csv")
-    assert runner.main(["run", str(tmp_path), "publish", "--data", "mine.csv"]) == 2
-    assert "never go into a file that git keeps" in capsys.readouterr().err
+    assert run_all(tmp_path, "publish", "--data", "mine.csv") == 2
+    assert "No such option '--data'" in capsys.readouterr().err
 
 
 def test_a_name_of_the_study_is_not_taken():
@@ -348,7 +346,7 @@ def test_a_file_where_nothing_can_be_written_is_one_line(tmp_path, capsys):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "data").write_text("a file where a folder should be")
     before = contents(tmp_path)
-    code = runner.main(["run", str(tmp_path), "--only", "02", "--results", "runs", "--data", "mine.csv"])
+    code = run_all(tmp_path, "--only", "02", "--results", "runs", "--data", "mine.csv")
     said = capsys.readouterr().err
     assert (code, said.count("\n")) == (2, 1)
     assert "name another folder with --results" in said
@@ -364,7 +362,7 @@ def test_a_folder_that_could_not_be_written_whole_is_no_data_set(made, tmp_path,
         write_text(path, text)
 
     monkeypatch.setattr(own_data, "write_text", full)
-    with pytest.raises(UsageError, match="No space left on device"):
+    with pytest.raises(StudyError, match="No space left on device"):
         made("--data", "mine.csv")
     assert not [*(tmp_path / "runs").rglob("about.json")]
     monkeypatch.undo()
@@ -375,5 +373,3 @@ def test_a_profile_that_cannot_be_read_is_one_line(tmp_path):
     (tmp_path / "profile.json").write_text('{"name": 3}')
     with pytest.raises(StudyError, match="cannot be read"):
         profile(str(tmp_path / "profile.json"))
-    with pytest.raises(UsageError, match="none"):
-        runner.plan(["--data", "none.csv"], tmp_path, {})

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lib.command import pages
-from lib.command.options import UsageError, plan, read_notebooks
+from lib.fields import StudyError
 
 STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"1": {}}, "version_major": 2, "version_minor": 0}}
 WIDGET = {"version_major": 2, "version_minor": 0, "model_id": "1"}
@@ -129,11 +129,5 @@ def test_the_executed_notebooks_are_left_as_they_are(executed):
 
 
 def test_without_notebooks_there_is_one_line(tmp_path):
-    with pytest.raises(UsageError, match="no executed notebook"):
+    with pytest.raises(StudyError, match="no executed notebook"):
         pages.write(tmp_path)
-
-
-@pytest.mark.parametrize("others", [["status"], ["--dry-run"]])
-def test_pages_belong_to_a_run(others, tmp_path):
-    with pytest.raises(UsageError, match="--html belongs to a run"):
-        plan([*others, "--html"], tmp_path, read_notebooks(tmp_path))

@@ -15,7 +15,7 @@ from lib.protocol import Protocol, profile
 from lib.runs import plans, published
 from lib.runs.compute import NothingToDraw, sweep
 from lib.runs.packing import Scope
-from lib.runs.results import REDRAW, load
+from lib.runs.results import load
 from lib.runs.run import run as run_one
 
 
@@ -29,8 +29,6 @@ def one(tiny_protocol, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def redrawing(monkeypatch):
-    monkeypatch.setenv(REDRAW, "1")
-
     def compute(*_, **__):
         raise AssertionError("nothing is computed")
 
@@ -40,7 +38,7 @@ def redrawing(monkeypatch):
 def test_what_is_there_is_returned_and_what_is_missing_said_in_a_line(redrawing, one, tiny_protocol, capsys):
     before = stored(one)
     protocols = [tiny_protocol(rounds=1, seed=seed) for seed in (0, 1)]
-    rounds = sweep(protocols, one)
+    rounds = sweep(protocols, one, redraw=True)
     assert rounds.equals(load("rounds", protocols[:1], one))
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith("1 of 2 runs are not there and left out (SST-2 1): about ")
@@ -49,10 +47,10 @@ def test_what_is_there_is_returned_and_what_is_missing_said_in_a_line(redrawing,
 
 
 def test_nothing_is_left_out_in_silence_and_no_line_is_said_for_nothing(redrawing, one, tiny_protocol, capsys):
-    assert len(sweep([tiny_protocol(rounds=1)], one)) == 2
+    assert len(sweep([tiny_protocol(rounds=1)], one, redraw=True)) == 2
     assert capsys.readouterr().out == ""
     with pytest.raises(NothingToDraw, match="2 of 2 runs are not there"):
-        sweep([tiny_protocol(rounds=1, seed=seed) for seed in (1, 2)], one)
+        sweep([tiny_protocol(rounds=1, seed=seed) for seed in (1, 2)], one, redraw=True)
 
 
 @pytest.fixture
@@ -66,13 +64,13 @@ def notebooks(tmp_path, one, tiny_protocol, monkeypatch) -> Path:
             "from lib.protocol import Protocol\nfrom lib.runs import sweep",
             f"protocol = Protocol(**{fields!r})",
         ]
-        cells.append("rounds = sweep([protocol], results)")
-        write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", f"results: str = {str(one)!r}", *cells)
+        cells.append("rounds = sweep([protocol], results, redraw)")
+        parameters = f"results: str = {str(one)!r}\nredraw: bool = False"
+        write_notebook(tmp_path / "notebooks" / f"{name}.ipynb", parameters, *cells)
     return tmp_path / "notebooks"
 
 
-def test_a_notebook_without_a_run_is_a_line_and_no_failure(notebooks, one, tiny_protocol, capsys, monkeypatch):
-    monkeypatch.setenv(REDRAW, "")  # is put back after the test
+def test_a_notebook_without_a_run_is_a_line_and_no_failure(notebooks, one, tiny_protocol, capsys):
     before = stored(one)
     assert call(notebooks, "--redraw", "--results", str(one)) == 0
     out, err = capsys.readouterr()
@@ -97,7 +95,7 @@ def test_a_clone_without_data_or_network_redraws_a_published_study(tmp_path, cap
     variables |= {"HOME": str(home), "PYTHONPATH": str(clone)}  # its code in the kernels, too, not this checkout's
     start = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "lib", "run", str(clone), "--profile", "minilm", "--redraw"],
+        [sys.executable, "-m", "lib.cli", "--profile", "minilm", "--redraw"],
         cwd=clone,
         env=variables | {"HF_ENDPOINT": "http://127.0.0.1:9"},
         capture_output=True,

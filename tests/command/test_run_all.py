@@ -12,11 +12,12 @@ from pathlib import Path
 import nbformat
 import psutil
 import pytest
+from helpers import SPEC, planned, run_all
 from jupyter_client.connect import LocalPortCache
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_notebook
 
-from lib import __main__ as runner
+from lib import cli
 from lib.command import execution
 from lib.command.execution import KERNEL
 from lib.fields import StudyError
@@ -28,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 def write_notebook(path: Path, parameters: str, *cells: str) -> Path:
     tagged = new_code_cell(parameters, metadata={"tags": ["parameters"]})
-    nbformat.write(new_notebook(cells=[tagged, *map(new_code_cell, cells)]), path)
+    nbformat.write(new_notebook(cells=[tagged, *map(new_code_cell, cells)], metadata=SPEC), path)
     return path
 
 
@@ -46,36 +47,36 @@ def notebooks(tmp_path) -> Path:
     return folder
 
 
-def call(notebooks: Path, *options: str, verb: str = "run") -> int:
+def call(notebooks: Path, *options: str) -> int:
     """The runner, called from the folder above the notebooks."""
     caller = notebooks.parent
-    return runner.main([verb, str(caller), *options], notebooks, caller / "executed")
+    return run_all(caller, *options, notebooks=notebooks, executed=caller / "executed")
 
 
 MISTAKES = {
-    "--profil quick": "unknown argument '--profil' (did you mean --profile?): choose from --profile, --only, --hub",
-    "--nothing": "unknown argument '--nothing': choose from",
-    "tset": "unknown command 'tset' (did you mean test?): choose from status, publish",
+    "--profil quick": "No such option '--profil'. Did you mean '--profile'?",
+    "--nothing": "No such option '--nothing'",
+    "tset": "unknown command 'tset' (did you mean test?): choose from run, status, publish",
     "staus": "unknown command 'staus' (did you mean status?)",
-    "--profile minilmm": "--profile minilmm (did you mean minilm?)",
+    "--profile minilmm": "'--profile': 'minilmm' (did you mean minilm?): choose from quick, minilm, paper",
     "--only 02_to": "no notebook '02_to' (did you mean 02_two?)",
-    "--profile large": "--profile large: choose from quick, minilm, paper",
-    "--profile": "--profile needs quick|minilm|paper after it",
-    "--hub --only 01": "--hub needs FOLDER after it",
+    "--profile large": "'large': choose from quick, minilm, paper",
+    "--profile": "'--profile' requires an argument",
+    "--hub --only 01": "Directory '--only' does not exist",
     "--only 01,09": "no notebook '09': choose from 01, 02",
     "--only=": "no notebook '': choose from 01, 02",
     "-p tasc reviews": "-p tasc reviews: no chosen notebook has it (did you mean tasks?): choose from frozen, rate,",
     "--only 02 -p tasks reviews": "only notebook 01 has it: add --only 01",
-    "-p runs": "-p needs NAME VALUE after it",
+    "-p runs": "'-p' requires 2 arguments",
     "-p runs many": "-p runs many: give a whole number, as in -p runs 3",
     "-p runs 1.5": "give a whole number",
     "-p rate fast": "-p rate fast: give a number, as in -p rate 0.001",
     "-p warm yes": "-p warm yes: give true or false, as in -p warm false",
-    "-p profile paper": "profile has its own option: --profile paper",
-    "--hub nowhere": "--hub nowhere: there is no such folder",
+    "-p profile paper": "profile has its own option: --profile",
+    "--hub nowhere": "Directory 'nowhere' does not exist",
     "--results notebooks/01_one.ipynb": "this is not a folder",
-    "--workers two": "--workers two: give a whole number",
-    "--workers 0": "--workers 0: give a whole number from 1 on",
+    "--workers two": "'two' is not a valid integer",
+    "--workers 0": "0 is not in the range x>=1",
 }
 
 
@@ -100,7 +101,7 @@ def test_a_parameters_cell_with_more_than_literals_is_one_line(notebooks, capsys
 def test_parameters_go_to_the_notebooks_that_have_them_in_the_type_of_their_default(notebooks):
     pairs = "-p tasks sst2,qnli -p runs 1 -p rate 1e-5 -p warm true -p frozen -2,0"
     options = f"--profile minilm --hub notebooks --results kept --workers 2 {pairs}".split()
-    command = runner.plan(options, notebooks.parent, runner.read_notebooks(notebooks))
+    command = planned(notebooks.parent, *options, notebooks=notebooks)
     (one, first), (two, second) = command.jobs
     assert (command.profile, command.workers, one.name, two.name) == ("minilm", 2, "01_one.ipynb", "02_two.ipynb")
     assert first == {
@@ -119,7 +120,7 @@ def test_parameters_go_to_the_notebooks_that_have_them_in_the_type_of_their_defa
 
 def test_only_chooses_notebooks_and_keeps_their_order(notebooks):
     def names(*options):
-        command = runner.plan(list(options), notebooks.parent, runner.read_notebooks(notebooks))
+        command = planned(notebooks.parent, *options, notebooks=notebooks)
         return [path.name for path, _ in command.jobs]
 
     assert names() == ["01_one.ipynb", "02_two.ipynb"]
@@ -128,42 +129,36 @@ def test_only_chooses_notebooks_and_keeps_their_order(notebooks):
     assert names("--only", "two,01_one") == ["01_one.ipynb", "02_two.ipynb"]
 
 
-def test_help_names_the_options_and_every_parameter(notebooks, capsys):
-    assert call(notebooks, verb="help") == 0
+def test_help_names_the_commands_the_options_and_every_parameter(notebooks, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert call(notebooks, "--help") == 0
     out = capsys.readouterr().out
-    assert all(option in out for option in runner.OPTIONS)
+    assert all(param.opts[0] in out for param in cli.run_all.commands["run"].params)
     assert re.search(r"^  tasks +separated by commas \(01\)$", out, re.MULTILINE)
     assert "  frozen " in out
     for name, profile in PROFILES.items():
         assert re.search(rf"^  tasks of {name} +{', '.join(profile.tasks)}$", out, re.MULTILINE)
     assert re.search(rf"^  strategies +{', '.join(STRATEGIES)}$", out, re.MULTILINE)
+    assert re.search(r"^  status ", out, re.MULTILINE)
 
 
 def test_the_examples_of_the_help_are_commands_that_are_accepted(tmp_path, capsys):
     """With the notebooks of the study, where the file is that they name."""
     (tmp_path / "my.csv").touch()
-    assert runner.main(["help", "."]) == 0
+    assert run_all(tmp_path, "-h") == 0
     written = re.findall(r"^  \./run_all\.sh(.*?)(?:   .*)?$", capsys.readouterr().out, re.MULTILINE)
     assert len(written) >= 5
     for options in written:
-        assert runner.main(["check", str(tmp_path), *options.split()]) == 0, options
+        assert planned(tmp_path, *options.split()), options
 
 
-def test_the_check_needs_nothing_but_python(notebooks):
-    """Before set-up there is only the system's Python: -S hides every installed package."""
-    command = [sys.executable, "-S", "-m", "lib", "check", "."]
-    done = subprocess.run([*command, "--profil", "x"], cwd=CHECKOUT, capture_output=True, text=True)
-    assert done.returncode == 2
-    assert done.stderr.startswith("run_all.sh: unknown argument")
-    assert subprocess.run(command, cwd=CHECKOUT).returncode == 0
-
-
-def test_the_script_refuses_from_any_folder_and_through_a_link(tmp_path):
-    link = tmp_path / "study"
-    link.symlink_to(CHECKOUT / "run_all.sh")
-    done = subprocess.run([link, "--hub", "nowhere"], cwd=tmp_path, capture_output=True, text=True)
+def test_a_lib_in_the_folder_of_the_caller_is_not_imported(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "cli.py").write_text("raise SystemExit('another lib')")
+    command = [sys.executable, "-P", "-m", "lib.cli", "--hub", "nowhere"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("run_all.sh: --hub nowhere: there is no such folder")
+    assert done.stderr.startswith("run_all.sh: Invalid value for '--hub': Directory 'nowhere' does not exist")
     assert done.stderr.count("\n") == 1
 
 
@@ -172,8 +167,8 @@ def test_the_script_refuses_from_any_folder_and_through_a_link(tmp_path):
 
 def command(notebooks: Path, *options: str) -> list[str]:
     folder = notebooks.parent
-    call = "import sys, pathlib; from lib.__main__ import main; folder = pathlib.Path(sys.argv[1]); "
-    call += "sys.exit(main(['run', *sys.argv[1:]], folder / 'notebooks', folder / 'executed'))"
+    call = "import os, sys, pathlib; from lib.cli import main; folder = pathlib.Path(sys.argv[1]); os.chdir(folder); "
+    call += "sys.exit(main(sys.argv[2:], folder / 'notebooks', folder / 'executed'))"
     return [sys.executable, "-c", call, str(folder), *options]
 
 
@@ -267,7 +262,7 @@ def test_the_kernel_that_set_up_registers_is_the_one_that_the_notebooks_name():
 def test_a_folder_that_cannot_be_written_to_is_said_before_anything_is_computed(notebooks, tmp_path, capsys):
     """A file where the folder should be: as root, permissions refuse nothing."""
     (tmp_path / "file").touch()
-    assert runner.main(["run", str(tmp_path), "--only", "01"], notebooks, tmp_path / "file" / "executed") == 2
+    assert run_all(tmp_path, "--only", "01", notebooks=notebooks, executed=tmp_path / "file" / "executed") == 2
     assert "cannot be written to, where executed notebooks go" in capsys.readouterr().err
 
 
@@ -326,7 +321,7 @@ def checkout(tmp_path):
     shutil.copy(CHECKOUT / "run_all.sh", tmp_path / "checkout")
     for name in ("requirements.lock", "pyproject.toml"):
         (tmp_path / "checkout" / name).touch()
-    (bin_ / "python").write_text('#!/bin/sh\necho "$@" >>"$(dirname "$0")/../../asked"\n')
+    (bin_ / "python").write_text('#!/bin/sh\necho "$@ in $PWD" >>"$(dirname "$0")/../../asked"\n')
     (bin_ / "pip").write_text(f"#!{bin_ / 'python'}\n")
     (tmp_path / "chromium").touch()
     for program in (bin_ / "python", tmp_path / "chromium"):
@@ -352,3 +347,13 @@ def test_another_set_up_keeps_what_the_user_added_to_the_environment(checkout):
 def test_an_environment_of_another_folder_is_made_anew(checkout):
     (checkout / ".venv" / "bin" / "pip").write_text("#!/elsewhere/.venv/bin/python\n")
     assert "-m venv --clear .venv" in asked(checkout)
+
+
+def test_set_up_comes_first_then_the_command_from_any_folder_and_through_a_link(checkout, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "study").symlink_to(checkout / "run_all.sh")
+    command = ["../study", "--hub", "nowhere"]
+    subprocess.run(command, cwd=tmp_path / "elsewhere", capture_output=True, timeout=60, check=True)
+    *others, last = (checkout / "asked").read_text("utf-8").splitlines()
+    assert any("-r requirements.lock" in line for line in others)
+    assert last == f"-P -m lib.cli --hub nowhere in {tmp_path / 'elsewhere'}"

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import as_in_a_new_shell, refused, tiny_config, write_checkpoint
+from helpers import as_in_a_new_shell, planned, refused, tiny_config, write_checkpoint
 from nbconvert.filters import markdown2html
 from sklearn.metrics import cohen_kappa_score
 
-from lib import __main__ as runner
-from lib import labelling
+from lib import cli, labelling
 from lib.command import execution, status
+from lib.command.run import prepare_environment
 from lib.data.escaping import in_markdown
 from lib.data.own_rows import read_rows
 from lib.data.tasks import UNLABELLED
@@ -36,7 +36,7 @@ from lib.method.acquisition import STRATEGIES, Strategy, bald
 from lib.method.model import build_classifier
 from lib.method.training import train
 
-NOTEBOOK = runner.NOTEBOOKS / "07_label_your_own.ipynb"
+NOTEBOOK = cli.NOTEBOOKS / "07_label_your_own.ipynb"
 HOSTILE = [
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -1086,19 +1086,18 @@ def test_score_py_alone_says_what_the_classifier_says(kind, begun, tmp_path, tin
 
 
 def test_it_runs_on_request_alone_and_finds_the_callers_file(tmp_path):
-    notebooks = runner.read_notebooks(runner.NOTEBOOKS)
-    assert NOTEBOOK not in dict(runner.plan([], tmp_path, notebooks).jobs)
+    assert NOTEBOOK not in dict(planned(tmp_path).jobs)
     asked = ["--only", "07", "-p", "path", "mine.csv", "-p", "labels", "a,b"]
-    ((path, values),) = runner.plan(asked, tmp_path, notebooks).jobs
+    ((path, values),) = planned(tmp_path, *asked).jobs
     assert path == NOTEBOOK
     assert values == {"path": str(tmp_path / "mine.csv"), "labels": "a,b"}
-    assert status.needed_runs(runner.plan(asked, tmp_path, notebooks)) == []
+    assert status.needed_runs(planned(tmp_path, *asked)) == []
 
 
 @pytest.mark.parametrize("strategy", ["bald", "random"])
 def test_the_notebook_runs_without_a_person(strategy, tmp_path, tiny_encoder, monkeypatch):
     as_in_a_new_shell(monkeypatch)
-    runner.prepare_environment()
+    prepare_environment()
     column = "<b>*text*</b>"
     path = write_csv(tmp_path / "mine.csv", [{column: row["text"], "label": row["label"]} for row in invented(60)])
     values = {"path": str(path), "text_column": column, "answers": "label", "encoder": tiny_encoder, "batches": 3}

@@ -15,12 +15,12 @@ import torch
 from helpers import ROOT, refused, stopped_before, stored, tiny_config, write_checkpoint
 
 from lib.data.tasks import load_task
-from lib.fields import choices
 from lib.method import acquisition, active_learning
 from lib.method.active_learning import settled
 from lib.method.model import build_classifier
 from lib.method.parameter_change import mean_absolute_difference, snapshot
 from lib.method.training import train
+from lib.protocol import choices
 from lib.runs import results
 from lib.runs.run import run
 

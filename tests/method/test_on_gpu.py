@@ -8,7 +8,6 @@ import torch
 from helpers import SETTINGS, stored
 from torch.nn import functional as F
 
-from lib.fields import SCHEDULER
 from lib.method import acquisition, active_learning, scoring, uncertainty
 from lib.runs import cluster, results
 from lib.runs.compute import sweep
@@ -75,12 +74,10 @@ def test_memory_grows_neither_with_samples_nor_with_rows(samples, times, both, t
     assert peaks[1] <= 4 * uncertainty.ELEMENTS["cuda"] * 8, "what a chunk may take"
 
 
-def test_two_workers_share_a_gpu_and_give_the_same_bits(tiny_protocol, tmp_path, monkeypatch):
+def test_two_workers_share_a_gpu_and_give_the_same_bits(tiny_protocol, tmp_path):
     protocols = [tiny_protocol(strategy=strategy, seed=seed) for strategy in ("bald", "random") for seed in range(2)]
-    monkeypatch.setenv(SCHEDULER, "")
-    monkeypatch.delenv(SCHEDULER)
-    with cluster.local_cluster(2) as said:
-        assert said.startswith("2 workers")
-        sweep(protocols, tmp_path / "shared")
+    with cluster.local_cluster(2) as started:
+        assert len(started.workers) == 2
+        sweep(protocols, tmp_path / "shared", scheduler=started.scheduler_address)
     sweep(protocols, tmp_path / "alone")
     assert stored(tmp_path / "shared") == stored(tmp_path / "alone")

@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from lib.data.rows import load_tokenizer, tokenise
 from lib.data.tasks import load_task
-from lib.fields import RANGES
 from lib.method.model import build_classifier
 from lib.method.training import build_optimizer, epoch_batches, train, warmup_then_decay
 
@@ -95,7 +94,7 @@ def test_word_embeddings_that_are_not_in_the_labelled_rows_stay(tiny_protocol, r
 def test_the_smallest_batches_allowed_train_on_the_shortest_rows(number, tiny_protocol):
     """Rows of three tokens have one window of the widest filter: batch norm needs two of them."""
     rows = tokenise([("dull", 0)] * number, load_tokenizer("all-MiniLM-L6-v2"), 32)
-    protocol = tiny_protocol(start=RANGES["start"][0], batch_size=RANGES["batch_size"][0])
+    protocol = tiny_protocol(start=2, batch_size=3)
     assert protocol.start == 2
     losses = train(build_classifier(protocol, 2), rows, range(number), protocol, 0)
     assert all(map(math.isfinite, losses))

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import ROOT, refused, stored
+from helpers import refused, stored
 
-from lib.__main__ import main
+from lib import cli
 from lib.analysis import baseline
 from lib.method import active_learning
 from lib.protocol import METHOD_VERSION
@@ -38,7 +38,7 @@ def bald(tiny_protocol, copy) -> Run:
 
 
 def run_all(*arguments) -> int:
-    return main(["run", str(ROOT), *map(str, arguments)])
+    return cli.main([*map(str, arguments)])
 
 
 def truncate(path: Path) -> None:

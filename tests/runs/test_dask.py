@@ -4,10 +4,10 @@ import pytest
 from distributed import LocalCluster
 from helpers import refused, stored
 
-from lib.fields import SCHEDULER, StudyError
+from lib.fields import StudyError
 from lib.method.acquisition import STRATEGIES, Strategy, highest, mean_log_probs
 from lib.runs import cluster
-from lib.runs.compute import SESSION, sweep
+from lib.runs.compute import sweep
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,11 @@ def started():
 
 
 @pytest.fixture
-def compute(started, monkeypatch):
+def compute(started):
     """compute(protocols, store, here=False): on the workers, or in this process."""
-    monkeypatch.delenv(SESSION, raising=False)
 
     def sweep_(protocols, store, here=False):
-        monkeypatch.setenv(SCHEDULER, "" if here else started)
-        return sweep(protocols, store)
+        return sweep(protocols, store, scheduler="" if here else started)
 
     return sweep_
 

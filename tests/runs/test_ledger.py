@@ -8,11 +8,10 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from helpers import ROOT, stopped_before, stored
+from helpers import ROOT, SPEC, run_all, stopped_before, stored
 from nbformat.v4 import new_code_cell, new_notebook
 
-from lib import __main__ as runner
-from lib.command.options import read_notebooks
+from lib.command.notebooks import read_parameters
 from lib.protocol import profile as get_profile
 from lib.runs import plans, results
 from lib.runs.cluster import divide
@@ -94,7 +93,7 @@ def test_a_partial_run_says_its_round_and_what_is_left(tiny_protocol, whole, tmp
 
 def test_a_failed_run_says_its_cause_and_is_tried_again(tiny_protocol, tmp_path):
     ours = Run(tiny_protocol(), tmp_path)
-    ours.fail("ValueError: boom", "Traceback\nValueError: boom", "")
+    ours.fail("ValueError: boom", "Traceback\nValueError: boom")
     entry = only(tiny_protocol(), tmp_path)
     assert (entry.state, entry.reason) == ("failed", "round 0: ValueError: boom")
     run(tiny_protocol(), tmp_path)
@@ -133,7 +132,7 @@ def notebook(tmp_path, monkeypatch) -> Path:
     (tmp_path / "notebooks").mkdir()
     path = tmp_path / "notebooks" / "01_one.ipynb"
     cell = new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
-    nbformat.write(new_notebook(cells=[cell, new_code_cell("raise SystemExit('executed')")]), path)
+    nbformat.write(new_notebook(cells=[cell, new_code_cell("raise SystemExit('executed')")], metadata=SPEC), path)
     monkeypatch.setitem(plans.PLANS, "01_one", plan)
     monkeypatch.setitem(plans.PLANS, "02_same", plan)
     return path
@@ -145,7 +144,7 @@ STUDY = sorted((ROOT / "notebooks").glob("0[1-6]_*.ipynb"))
 @pytest.mark.parametrize("path", STUDY, ids=lambda path: path.stem)
 def test_a_plan_has_the_parameters_of_its_notebook_and_the_notebook_sweeps_it(path):
     cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-    plan, own = plans.PLANS[path.stem], read_notebooks(path.parent)[path]
+    plan, own = plans.PLANS[path.stem], read_parameters(path)
     taken = {name: one.default for name, one in inspect.signature(plan).parameters.items()}
     assert [*taken.items()] == [(name, value) for name, value in own.items() if name not in plans.PLACES]
     [start] = [source for source in cells if "sweep(" in source]
@@ -165,7 +164,7 @@ def test_a_mistake_in_a_parameter_is_found_by_planning(notebook, capsys):
 
 def call(notebook: Path, *options: str) -> int:
     folder = notebook.parent.parent
-    return runner.main(["run", str(folder), *options], notebook.parent, folder / "executed")
+    return run_all(folder, *options, notebooks=notebook.parent, executed=folder / "executed")
 
 
 def test_dry_run_and_status_compute_and_write_nothing(notebook, tmp_path, monkeypatch, capsys):
@@ -178,7 +177,7 @@ def test_dry_run_and_status_compute_and_write_nothing(notebook, tmp_path, monkey
     assert sum(line.startswith("  missing ") for line in lines) == 5
     assert lines[-1].startswith("all: 5 runs: 5 missing")
     assert call(notebook.parent.parent / "notebooks" / "01_one.ipynb", "--results", str(store), "--dry-run") == 0
-    assert runner.main(["run", ".", "status", "--results", str(store)], notebook.parent, tmp_path) == 0
+    assert run_all(tmp_path, "status", "--results", store, notebooks=notebook.parent) == 0
     assert sorted(tmp_path.rglob("*")) == before
     assert stored(store) == {}
 
@@ -210,9 +209,9 @@ def test_a_study_with_a_plan_is_listed_by_its_stages_and_the_hub_is_not_asked(tm
     parameters = 'profile: str = "quick"\nhub: str = ""\nresults: str = ""'
     cell = new_code_cell(parameters, metadata={"tags": ["parameters"]})
     for name in ("01_one", "02_two"):
-        nbformat.write(new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{name}.ipynb")
+        nbformat.write(new_notebook(cells=[cell], metadata=SPEC), tmp_path / "notebooks" / f"{name}.ipynb")
         monkeypatch.setitem(plans.PLANS, name, minilm)
-    monkeypatch.setattr(runner, "stay_offline", None)
+    monkeypatch.setattr("lib.command.run.stay_offline", None)
     monkeypatch.setattr("lib.data.tasks.read_texts", None)
     options = "--profile", "minilm", "--dry-run", "--results", str(tmp_path / "kept")
     assert call(tmp_path / "notebooks" / "01_one.ipynb", *options) == 0

@@ -12,11 +12,11 @@ import torch
 from helpers import refused
 
 from lib import figures
-from lib.fields import SCHEDULER, choices
 from lib.method.acquisition import BUILT_IN, STRATEGIES, Strategy, mean_log_probs
 from lib.method.active_learning import prepare
+from lib.protocol import choices
 from lib.runs import own_strategies, results
-from lib.runs.compute import SESSION, sweep
+from lib.runs.compute import sweep
 from lib.runs.provenance import ROOT
 from lib.runs.results import Run
 
@@ -28,8 +28,6 @@ def least_confidence(log_probs_SNC):
 @pytest.fixture
 def register(monkeypatch):
     """register(score, …) → nothing: the registry has it as 'mine', until the test ends."""
-    monkeypatch.delenv(SCHEDULER, raising=False)
-    monkeypatch.delenv(SESSION, raising=False)
     return lambda held: monkeypatch.setitem(STRATEGIES, "mine", held)
 
 

@@ -144,7 +144,7 @@ def test_a_run_that_is_begun_again_here_is_no_longer_the_published_one(protocols
     assert (ours.state, len(load("rounds", [ours.protocol], tmp_path))) == ("done", 4)
     ours.folder.mkdir()
     ours.begin()
-    ours.fail("no memory", "", "")
+    ours.fail("no memory", "")
     assert (ours.state, len(load("rounds", [ours.protocol], tmp_path))) == ("failed", 0)
 
 

@@ -17,7 +17,6 @@ import torch
 from distributed import Client, WorkerPlugin
 from helpers import ROOT, stored
 
-from lib.fields import SCHEDULER
 from lib.method import active_learning
 from lib.runs import cluster, files, results, sweep
 from lib.runs.cluster import local_cluster
@@ -113,13 +112,13 @@ def environment(monkeypatch):
 def test_a_sweep_whose_workers_are_killed_ends_with_the_same_bytes(kills, tiny_protocol, tmp_path, environment):
     protocols = [tiny_protocol(seed=seed, rounds=4) for seed in range(12 if kills > 3 else 4)]
     sweep(protocols, tmp_path / "whole")
-    with local_cluster(2):
-        killer = Killer(os.environ[SCHEDULER], kills)
+    with local_cluster(2) as started:
+        killer = Killer(started.scheduler_address, kills)
         attempts = 0
         while killer.left:  # the sweep may end before all kills were made: then another one
             attempts += 1
             store = tmp_path / f"killed-{attempts}"
-            rounds = sweep(protocols, store)
+            rounds = sweep(protocols, store, scheduler=started.scheduler_address)
             assert len(rounds) == 5 * len(protocols)
             assert stored(store) == stored(tmp_path / "whole")
         killer.thread.join()
@@ -132,7 +131,7 @@ def test_a_worker_that_dask_gives_up_is_replaced(environment):
     def close(dask_worker):
         dask_worker.loop.add_callback(dask_worker.close)
 
-    with local_cluster(2), Client(os.environ[SCHEDULER], set_as_default=False) as client:
+    with local_cluster(2) as started, Client(started.scheduler_address, set_as_default=False) as client:
         before = set(client.scheduler_info()["workers"])
         client.run(close, nanny=True)
         deadline = time.monotonic() + 60
@@ -184,7 +183,6 @@ def test_a_sweep_survives_the_death_of_its_scheduler(tiny_protocol, tmp_path, en
         return [scheduler, dask("worker", address, *options), dask("worker", address, *options)]
 
     processes = start()
-    monkeypatch.setenv(SCHEDULER, address)
 
     def interrupt():
         while len(list((tmp_path / "killed").glob("*/DONE"))) < 3:
@@ -196,7 +194,7 @@ def test_a_sweep_survives_the_death_of_its_scheduler(tiny_protocol, tmp_path, en
     thread = threading.Thread(target=interrupt, daemon=True)
     thread.start()
     try:
-        assert len(sweep(protocols, tmp_path / "killed")) == 60
+        assert len(sweep(protocols, tmp_path / "killed", scheduler=address)) == 60
         thread.join(10)
         assert len(processes) > 3, "the scheduler was killed in the middle"
     finally:
@@ -211,10 +209,10 @@ def test_a_worker_that_dies_each_time_is_given_up(tiny_protocol, tmp_path, envir
     deadly = tiny_protocol(seed=1, rounds=0, pool=11)
     sound = tiny_protocol(seed=2, rounds=0, pool=11)
     monkeypatch.setitem(cluster.SETTINGS, "distributed.scheduler.allowed-failures", 1)
-    with local_cluster(2):
-        with Client(os.environ[SCHEDULER], set_as_default=False) as client:
+    with local_cluster(2) as started:
+        with Client(started.scheduler_address, set_as_default=False) as client:
             client.register_plugin(Deadly(str(plan([deadly], tmp_path)[0].name)))
-        rounds = sweep([deadly, sound], tmp_path)
+        rounds = sweep([deadly, sound], tmp_path, scheduler=started.scheduler_address)
     assert set(rounds["seed"]) == {2}
     (failed,) = tmp_path.glob("*/failed.json")
     assert "KilledWorker" in failed.read_text()
@@ -236,7 +234,7 @@ class Deadly(WorkerPlugin):
         results.Run.begin = die
 
 
-def test_a_failure_leaves_its_traceback_and_is_not_repeated_in_a_session(tiny_protocol, tmp_path, monkeypatch, capsys):
+def test_a_failure_leaves_its_traceback_and_a_redraw_says_it_again(tiny_protocol, tmp_path, monkeypatch, capsys):
     protocols = [tiny_protocol(seed=seed) for seed in range(2)]
     calls, train = [], active_learning.train
 
@@ -247,20 +245,18 @@ def test_a_failure_leaves_its_traceback_and_is_not_repeated_in_a_session(tiny_pr
         return train(classifier, rows, labelled, protocol, round_, prefix)
 
     monkeypatch.setattr(active_learning, "train", fail)
-    monkeypatch.setenv("BERT_BALD_SESSION", "one")
     said = ""
-    for _ in range(2):
-        assert set(sweep(protocols, tmp_path / "store")["seed"]) == {0}
+    for redraw in (False, True):
+        assert set(sweep(protocols, tmp_path / "store", redraw)["seed"]) == {0}
         out, err = capsys.readouterr()
         assert "ValueError: boom" in err
         said += out
     assert len(calls) == 5, "a deterministic error is not computed again"
     first, *lines = said.splitlines()
     assert first == "2 runs to compute"
-    assert [line.split(" left")[0].split(" ")[0] for line in lines] == ["1/2", "2/2", "1", "1/1"]
+    assert [line.split(" ")[0] for line in lines] == ["1/2", "2/2", "1"], "the last line is of what is not there"
     failure = plan(protocols[1:], tmp_path / "store")[0].failure
     assert (failure["round"], failure["error"]) == (1, "ValueError: boom")
     assert any("in fail" in line for line in failure["traceback"])
-    monkeypatch.setenv("BERT_BALD_SESSION", "two")
     monkeypatch.setattr(active_learning, "train", train)
     assert set(sweep(protocols, tmp_path / "store")["seed"]) == {0, 1}

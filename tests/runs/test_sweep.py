@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 from helpers import refused
 
-from lib.fields import SCHEDULER
 from lib.runs import results
-from lib.runs.compute import SESSION, SweepError, cost, plan, sweep
+from lib.runs.compute import SweepError, cost, plan, sweep
 from lib.runs.results import Run
 from lib.runs.run import run as run_one
 
@@ -25,8 +24,6 @@ def calls(monkeypatch) -> list:
         return compute(protocol, store)
 
     compute = run_one
-    monkeypatch.delenv(SCHEDULER, raising=False)
-    monkeypatch.delenv(SESSION, raising=False)
     monkeypatch.setattr("lib.runs.run.run", run)
     return computed
 
