@@ -555,7 +555,7 @@ def test_a_notebook_can_do_with_one_task_of_single_sentences_or_one_seed(name, s
     path = runner.NOTEBOOKS / f"{name}.ipynb"
     _, shown = run_here(path, study.values(path, runs=1, output=str(tmp_path)), monkeypatch)
     answer = "\n".join(thing.data for thing in shown if isinstance(getattr(thing, "data", None), str))
-    assert re.search("one run|one seed", answer)
+    assert re.search("one run|one seed|better than a guess", answer)
     assert "One seed: nothing is known about the spread between runs" in answer
 
 
@@ -580,7 +580,7 @@ def test_a_notebook_does_without_a_run_that_failed_and_says_so(name, study, tmp_
     assert re.search(rf"{failing.name} +0 AssertionError: a finished run", capsys.readouterr().err)
     assert failing.name not in (tmp_path / f"{saved(path, 'show_table')[0]}.csv").read_text("utf-8")
     answer = next(text for thing in shown if (text := str(getattr(thing, "data", ""))).startswith("**Answer.**"))
-    assert re.search("in a single run|one run|one seed|better than a guess", answer)
+    assert re.search("fewer than three repetitions|two repetitions: no interval|better than a guess", answer)
 
 
 # ---- how notebooks are written
