@@ -25,6 +25,8 @@ import pandas as pd
 import papermill
 import pytest
 from helpers import NOTEBOOKS, NUMBERED, as_in_a_new_shell, refused
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from scipy import stats
 
 from lib import __main__ as runner
@@ -637,3 +639,18 @@ def test_notebooks_are_formatted_and_clean():
         command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", str(runner.NOTEBOOKS)]
         done = subprocess.run(command, cwd=runner.CHECKOUT, capture_output=True, text=True, env=os.environ)
         assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_a_committed_notebook_has_the_parameters_of_its_outputs_and_papermill_replaces_them(path):
+    committed = load_notebook_node(str(path))
+    [cell] = [cell for cell in committed.cells if injected(cell)]
+    values = {}
+    exec(cell.source, values)
+    assert values["profile"] == "minilm"
+    names = {name for name in values if name != "__builtins__"}
+    assert names <= set(parameters(path))
+    given = parameterize_notebook(committed, {"profile": "quick"}, kernel_name="bert-bald", language="python")
+    [replaced] = [cell for cell in given.cells if injected(cell)]
+    assert "quick" in replaced.source
+    assert "minilm" not in replaced.source
