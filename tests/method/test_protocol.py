@@ -248,7 +248,8 @@ def key_of(run) -> str:
 
 def test_a_task_alone_has_its_part_of_the_plan():
     stages = profile("minilm").stages({"mnli": 20_000}, hub="elsewhere")
-    assert {name: len(runs) for name, runs in stages.items()} == {"A": 0, "B": 6, "C": 14, "D": 12, "E": 0, "F": 4, "G": 20}
+    numbers = {"A": 0, "B": 6, "C": 14, "D": 12, "E": 0, "F": 4, "G": 20}
+    assert {name: len(runs) for name, runs in stages.items()} == numbers
     assert {run.seed for run in stages["F"]} == {3, 4}
     assert {run.hub for runs in stages.values() for run in runs} == {"elsewhere"}
 
