@@ -10,7 +10,7 @@ from helpers import WORDS
 from test_notebooks import run_here
 
 from lib import __main__ as runner
-from lib.command import own_data
+from lib.command import options, own_data
 from lib.command.options import OF_DATA
 from lib.runs import plans
 from lib.runs.compute import NothingToDraw
@@ -39,9 +39,10 @@ class OwnData:
             for n in range(90):
                 texts = [f"{words[n % 20]} {words[n * 7 % 19]} number {n} {column}" for column in columns]
                 lines.writerow([*texts, classes[n % len(classes)]])
-        options = ["--dry-run", "--only", "02", "-p", "query", "4", "-p", "rounds", "2", "-p", "pool", "40"]
-        assert runner.main(["run", str(folder), "--data", f"{name}.csv", "--results", str(folder), *options]) == 0
-        self.profile = folder / "data" / name / "profile.json"
+        given = ["--results", str(folder), "--only", "02", "-p", "query", "4", "-p", "rounds", "2", "-p", "pool", "40"]
+        command = options.plan(["--data", f"{name}.csv", *given], folder, runner.read_notebooks(runner.NOTEBOOKS))
+        with own_data.prepared(command) as ready:
+            self.profile = Path(ready.profile)
         fields = json.loads(self.profile.read_text("utf-8"))
         fields["common"] |= TINY
         fields["sizes"] = fields["sizes"][:3]
@@ -60,9 +61,7 @@ class OwnData:
 @pytest.fixture(scope="module", params=FILES)
 def own(request, tmp_path_factory, tiny_encoder) -> OwnData:
     folder = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_data.prepared, "__defaults__", (folder,))
-        made = OwnData(request.param, folder, tiny_encoder)
+    made = OwnData(request.param, folder, tiny_encoder)
     for path in PATHS:
         for run in made.runs(path, folder / "runs"):
             run_one(run.protocol, folder / "runs")

@@ -28,12 +28,12 @@ def bald_vs_random(
     tasks="",
     strategies="bald,random",
     runs=0,
-    drawn=False,
     query=0,
     samples=0,
     encoder="",
     hub="",
     rows="",
+    drawn=False,
 ) -> list[Protocol]:
     """Each strategy in each repetition; random must be among them. drawn: a repetition has its own rows."""
     asked = {

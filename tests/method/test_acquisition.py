@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.metrics import mutual_info_score
 
-from lib.fields import StudyError, named
+from lib.fields import StudyError, display_name
 from lib.figures import looks
 from lib.method import acquisition
 from lib.method.acquisition import STRATEGIES, bald, highest, margin, predictive_entropy, variation_ratio
@@ -168,7 +168,7 @@ def test_a_strategy_that_is_registered_is_allowed_named_and_drawn(monkeypatch):
         STRATEGIES, "least", acquisition.Strategy("least BALD", lambda log_probs_SNC: -bald(log_probs_SNC))
     )
     assert Protocol(task="sst2", strategy="least").strategy == "least"
-    assert named("least") == "least BALD"
+    assert display_name("least") == "least BALD"
     assert "least" in looks.colours()
     assert "least" in looks.dashes()
 
