@@ -213,7 +213,9 @@ class Stage:
     """Runs of a study that are computed before those of later stages."""
 
     name: str
-    part: str  # "strategies": BALD and random; "frozen": BALD with F ≠ 0; "sizes": Figure 2; "questions": notebook 06
+    # "strategies": BALD and random; "draws": the same, each repetition with its own rows; "frozen": BALD with F ≠ 0;
+    # "sizes": Figure 2; "questions": notebook 06
+    part: str
     tasks: tuple[str, ...]
     seeds: range
     most: int = 10**9  # of sizes: the largest x
@@ -246,11 +248,15 @@ class Profile:
                 )
         return chosen
 
-    def grid(self, *, tasks="", strategies="bald", frozen=(0,), runs=0, **changes) -> list[Protocol]:
+    def grid(
+        self, *, tasks="", strategies="bald", frozen=(0,), runs=0, drawn: bool = False, **changes
+    ) -> list[Protocol]:
         """All combinations as protocols, seeds innermost.
 
         tasks, strategies, frozen: values, or one string of them with commas between; no task, no F or zero runs: the
-        profile's own. changes: other fields of Protocol; None keeps the profile's value. Raises StudyError.
+        profile's own. drawn: repetition r has seed r and draw r + 1, so that it has its own S10, U and validation rows;
+        else all take the listed rows. changes: other fields of Protocol; None keeps the profile's value. Raises
+        StudyError.
         """
         tasks, strategies = self.choose(tasks), names("strategies", strategies)
         frozen = whole_numbers("frozen", frozen) or self.frozen
@@ -267,6 +273,10 @@ class Profile:
                 f"runs={runs!r} is not allowed: give a number of seeds up to {MOST_RUNS:,}, or 0 for the profile's "
                 f"{self.runs}"
             )
+
+        def drawn_rows(seed: int) -> dict[str, int]:
+            return {"seed": seed, "draw": seed + 1} if drawn else {"seed": seed}
+
         beyond = [F for F in frozen if abs(F) > self.layers and "encoder" not in changes]
         if beyond:
             raise StudyError(
@@ -274,9 +284,9 @@ class Profile:
                 f"{-self.layers} to {self.layers}"
             )
         return [
-            Protocol(**{**self.common, "task": task, "strategy": strategy, "frozen": F, "seed": seed, **changes})
+            Protocol(**{**self.common, **drawn_rows(seed), "task": task, "strategy": strategy, "frozen": F, **changes})
             for task, strategy, F in itertools.product(tasks, strategies, frozen)
-            for seed in range(runs or self.planned("frozen" if F else "strategies", task))
+            for seed in range(runs or self.planned("frozen" if F else "draws" if drawn else "strategies", task))
         ]
 
     def planned(self, part: str, task: str) -> int:
@@ -318,6 +328,8 @@ class Profile:
             seeds = stage.seeds.stop
             if stage.part == "strategies":
                 runs = self.grid(tasks=tasks, strategies="bald,random", runs=seeds, **changes)
+            elif stage.part == "draws":
+                runs = self.grid(tasks=tasks, strategies="bald,random", runs=seeds, drawn=True, **changes)
             elif stage.part == "frozen":
                 runs = self.grid(tasks=tasks, frozen=[F for F in self.frozen if F], runs=seeds, **changes)
             elif stage.part == "sizes":
@@ -420,6 +432,7 @@ PROFILES = {
             Stage("D", "frozen", PAIRS, range(3)),
             Stage("E", "questions", SHORT, range(3)),
             Stage("F", "strategies", PAIRS, range(3, 5)),
+            Stage("G", "draws", (*SHORT, *PAIRS), range(10)),
         ),
     ),
     "paper": Profile(

@@ -25,6 +25,8 @@ import pandas as pd
 import papermill
 import pytest
 from helpers import NOTEBOOKS, NUMBERED, as_in_a_new_shell, parameters_cell, refused
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from scipy import stats
 
 from lib import cli
@@ -555,7 +557,7 @@ def test_a_notebook_can_do_with_one_task_of_single_sentences_or_one_seed(name, s
     path = cli.NOTEBOOKS / f"{name}.ipynb"
     _, shown = run_here(path, study.values(path, runs=1, output=str(tmp_path)), monkeypatch)
     answer = "\n".join(thing.data for thing in shown if isinstance(getattr(thing, "data", None), str))
-    assert re.search("one run|one seed", answer)
+    assert re.search("one run|one seed|better than a guess", answer)
     assert "One seed: nothing is known about the spread between runs" in answer
 
 
@@ -580,7 +582,7 @@ def test_a_notebook_does_without_a_run_that_failed_and_says_so(name, study, tmp_
     assert re.search(rf"{failing.name} +0 AssertionError: a finished run", capsys.readouterr().err)
     assert failing.name not in (tmp_path / f"{saved(path, 'show_table')[0]}.csv").read_text("utf-8")
     answer = next(text for thing in shown if (text := str(getattr(thing, "data", ""))).startswith("**Answer.**"))
-    assert re.search("in a single run|one run|one seed|better than a guess", answer)
+    assert re.search("fewer than three repetitions|two repetitions: no interval|better than a guess", answer)
 
 
 # ---- how notebooks are written
@@ -637,3 +639,18 @@ def test_notebooks_are_formatted_and_clean():
         command = [sys.executable, "-m", "ruff", *arguments, "--no-cache", str(cli.NOTEBOOKS)]
         done = subprocess.run(command, cwd=cli.CHECKOUT, capture_output=True, text=True, env=os.environ)
         assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+def test_a_committed_notebook_has_the_parameters_of_its_outputs_and_papermill_replaces_them(path):
+    committed = load_notebook_node(str(path))
+    [cell] = [cell for cell in committed.cells if injected(cell)]
+    values = {}
+    exec(cell.source, values)
+    assert values["profile"] == "minilm"
+    names = {name for name in values if name != "__builtins__"}
+    assert names <= set(parameters(path))
+    given = parameterize_notebook(committed, {"profile": "quick"}, kernel_name="bert-bald", language="python")
+    [replaced] = [cell for cell in given.cells if injected(cell)]
+    assert "quick" in replaced.source
+    assert "minilm" not in replaced.source

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import WORDS, run_all
+from helpers import WORDS, planned
 from test_notebooks import run_here
 
 from lib import cli
@@ -39,9 +39,9 @@ class OwnData:
             for n in range(90):
                 texts = [f"{words[n % 20]} {words[n * 7 % 19]} number {n} {column}" for column in columns]
                 lines.writerow([*texts, classes[n % len(classes)]])
-        options = ["--dry-run", "--only", "02", "-p", "query", "4", "-p", "rounds", "2", "-p", "pool", "40"]
-        assert run_all(folder, "--data", f"{name}.csv", "--results", folder, *options) == 0
-        self.profile = folder / "data" / name / "profile.json"
+        given = ["--results", folder, "--only", "02", "-p", "query", "4", "-p", "rounds", "2", "-p", "pool", "40"]
+        with own_data.prepared(planned(folder, "--data", f"{name}.csv", *given)) as ready:
+            self.profile = Path(ready.profile)
         fields = json.loads(self.profile.read_text("utf-8"))
         fields["common"] |= TINY
         fields["sizes"] = fields["sizes"][:3]
@@ -60,9 +60,7 @@ class OwnData:
 @pytest.fixture(scope="module", params=FILES)
 def own(request, tmp_path_factory, tiny_encoder) -> OwnData:
     folder = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_data.prepared, "__defaults__", (folder,))
-        made = OwnData(request.param, folder, tiny_encoder)
+    made = OwnData(request.param, folder, tiny_encoder)
     for path in PATHS:
         for run in made.runs(path, folder / "runs"):
             run_one(run.protocol, folder / "runs")

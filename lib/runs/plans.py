@@ -24,10 +24,25 @@ def data_size(profile="quick", tasks="", runs=0, encoder="", hub="", rows="") ->
 
 
 def bald_vs_random(
-    profile="quick", tasks="", strategies="bald,random", runs=0, query=0, samples=0, encoder="", hub="", rows=""
+    profile="quick",
+    tasks="",
+    strategies="bald,random",
+    runs=0,
+    query=0,
+    samples=0,
+    encoder="",
+    hub="",
+    rows="",
+    drawn=False,
 ) -> list[Protocol]:
-    """Each strategy with each seed; random must be among them."""
-    asked = {"runs": runs, "query": query or None, "samples": samples or None, **_asked(encoder, hub, rows)}
+    """Each strategy in each repetition; random must be among them. drawn: a repetition has its own rows."""
+    asked = {
+        "runs": runs,
+        "drawn": drawn,
+        "query": query or None,
+        "samples": samples or None,
+        **_asked(encoder, hub, rows),
+    }
     protocols = get_profile(profile).grid(tasks=tasks, strategies=strategies, **asked)
     return comparable(protocols, "strategy", "random")
 

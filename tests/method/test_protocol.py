@@ -211,12 +211,23 @@ def test_one_f_may_be_given_as_a_number(given):
 ROWS = {"mnli": 20_000, "qnli": 20_000, "snli": 20_000, "sst2": 20_000, "trec": 5452}
 
 
+def test_a_drawn_repetition_has_its_own_draw_and_shares_it_between_strategies():
+    drawn = profile("minilm").grid(tasks="trec", strategies="bald,random", drawn=True)
+    assert [(run.strategy, run.seed, run.draw) for run in drawn[::9]] == [
+        ("bald", 0, 1),
+        ("bald", 9, 10),
+        ("random", 8, 9),
+    ]
+    assert {run.draw for run in profile("minilm").grid(tasks="trec")} == {0}
+
+
 def test_the_plan_of_the_study_has_every_run_of_its_notebooks_once():
     study = profile("minilm")
     stages = study.stages(ROWS)
     planned = [run for runs in stages.values() for run in runs]
     asked = study.grid(strategies="bald,random") + study.grid(frozen=study.frozen) + study.data_sizes(ROWS)
     asked += [run for setting in study.open_questions().values() for run in setting]
+    asked += study.grid(strategies="bald,random", drawn=True)
     assert {key_of(run) for run in planned} == {key_of(run) for run in asked}
     assert {name: len(set(map(key_of, runs))) for name, runs in stages.items()} == {
         "A": 2 * 5 * (2 + 4),  # tasks × seeds × (BALD, random, F = ±2, ±3)
@@ -225,6 +236,7 @@ def test_the_plan_of_the_study_has_every_run_of_its_notebooks_once():
         "D": 3 * 3 * 4,
         "E": 2 * 3 * 15,
         "F": 3 * 2 * 2,
+        "G": 5 * 10 * 2,
     }
     assert [run.task for run in planned[:10]] == ["trec"] * 10, "the cheapest evidence comes first"
 
@@ -235,7 +247,8 @@ def key_of(run) -> str:
 
 def test_a_task_alone_has_its_part_of_the_plan():
     stages = profile("minilm").stages({"mnli": 20_000}, hub="elsewhere")
-    assert {name: len(runs) for name, runs in stages.items()} == {"A": 0, "B": 6, "C": 14, "D": 12, "E": 0, "F": 4}
+    numbers = {"A": 0, "B": 6, "C": 14, "D": 12, "E": 0, "F": 4, "G": 20}
+    assert {name: len(runs) for name, runs in stages.items()} == numbers
     assert {run.seed for run in stages["F"]} == {3, 4}
     assert {run.hub for runs in stages.values() for run in runs} == {"elsewhere"}
 
