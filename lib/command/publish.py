@@ -26,7 +26,7 @@ from lib.runs.results import ROOT, Run
 
 PAPERMILLS_CELL = "injected-parameters"  # tag of the cell in which papermill puts parameters
 INJECTED_ID = "parameters-of-the-outputs"
-OF_A_MACHINE = ("hub", *PLACES)  # parameters that say where something lies
+OF_A_MACHINE = ("hub", *PLACES)  # parameters that say where something lies, or that the command has computed
 
 
 def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path) -> Iterator[str]:

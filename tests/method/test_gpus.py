@@ -49,7 +49,8 @@ def test_a_process_keeps_its_gpu_and_sets_it_in_each_thread(two_gpus):
 
 def test_what_another_process_holds_is_not_taken(two_gpus, tmp_path):
     code = (
-        "import sys, torch; from lib.method import gpus; torch.cuda.device_count = lambda: 2; torch.cuda.set_device = print; "
+        "import sys, torch; from lib.method import gpus; torch.cuda.device_count = lambda: 2; "
+        "torch.cuda.set_device = print; "
         f"gpus.tempfile.gettempdir = lambda: {str(tmp_path)!r}; gpus.take(); sys.stdout.flush(); sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
