@@ -227,8 +227,8 @@ OF_DATA_FILE = options(
     epilog=CODES,
 )
 def run_all():
-    """Runs the numbered notebooks, and what belongs to them. The first call sets up what they need: in .venv, or in
-    the active environment if lib is installed there.
+    """Runs the numbered notebooks, and what belongs to them; `./run_all.sh test [ARGUMENT]...` runs the tests, with
+    pytest. The first call sets up what they need: in .venv, or in the active environment if lib is installed there.
     """
 
 

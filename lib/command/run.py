@@ -15,9 +15,12 @@ from lib.data import sources
 from lib.data.tasks import texts_of
 from lib.fields import StudyError
 from lib.protocol import digest, profile
+from lib.runs.cluster import answers, local_cluster
+from lib.runs.compute import Outcome, failed
 from lib.runs.costs import cost
 from lib.runs.costs import plan as plan_runs
 from lib.runs.ledger import ledger, say_missing
+from lib.runs.packing import Scope
 from lib.runs.results import Run
 
 
@@ -134,7 +137,6 @@ def say_what_is_missing(needed: list) -> None:
 def publish(command: Command, executed: Path) -> int:
     """Add the finished runs that the notebooks need to the committed study, with figures and executed notebooks."""
     from lib.command import publish as publishing
-    from lib.runs.packing import Scope
 
     entries = {
         entry.run.name: entry
@@ -150,13 +152,11 @@ def publish(command: Command, executed: Path) -> int:
     return 0
 
 
-def compute(command: Command, needed: list) -> list:
-    """All runs of all notebooks in one sweep: no worker waits for a notebook. → those that failed, as `Outcome`s.
+def compute(command: Command, needed: list) -> list[Outcome]:
+    """All runs of all notebooks in one sweep: no worker waits for a notebook. → those that failed.
 
     Raises StudyError for a user's mistake.
     """
-    from lib.runs.compute import failed
-
     runs, places = distinct_runs(needed), status.stage_numbers(command)
     missing = [run for run in runs if not run.done]
     texts_of([run.protocol for run in missing])  # their names needed no rows; that some are not there is said once
@@ -186,8 +186,6 @@ def prepare_environment() -> None:
 @contextmanager
 def workers(command: Command, needed: bool) -> Iterator[str]:
     """The address of the scheduler that the command names, else of workers on this machine if needed; empty: none."""
-    from lib.runs.cluster import answers, local_cluster
-
     if address := command.scheduler:
         if not (dashboard := answers(address)):
             raise StudyError(f"no Dask scheduler answers at {address}: start one there, or leave it out")
