@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 from helpers import row_of
+from lib.analysis.baseline import predict, sentence_vectors
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score
 
-from lib.analysis.baseline import predict, sentence_vectors
 from lib.data.tasks import load_task
 from lib.method.active_learning import prepare
 from lib.runs.results import load
