@@ -42,7 +42,8 @@ def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path
     study, new = publish_runs(published.STUDIES / name, scope, runs) if runs else (Study(published.STUDIES / name), 0)
     baselines = publish_baselines(study, runs[0].store, scope) if runs else 0
     sizes = [path.stat().st_size for path in study.folder.iterdir()]
-    yield f"{study.folder}: {len(study.runs)} runs, {new} of them new; baselines of {baselines} more; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"
+    counted = f"{len(study.runs)} runs, {new} of them new; baselines of {baselines} more"
+    yield f"{study.folder}: {counted}; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"
     figures, target = ROOT / "figures" / name, ROOT / "figures" / "study" / name
     yield f"{target}: {publish_figures(figures, target)} files"
     yield f"{notebooks[0].parent}: {publish_notebooks(notebooks, executed)} notebooks as they were executed"
@@ -85,15 +86,13 @@ def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, in
 
 def publish_baselines(study: Study, store: Path, scope: Scope) -> int:
     """Add what the store has of lib.analysis.baselines for runs of the study that has none of them. → of how many"""
-    new = [
-        name for name in study.runs if name not in study.baselines and (store / BASELINES / f"{name}.parquet").exists()
-    ]
-    frames = {name: pd.read_parquet(store / BASELINES / f"{name}.parquet") for name in new}
-    with published.locked(study.folder):
-        pieces = [pack(pd.DataFrame({"run": name, **frame})) for name, frame in frames.items()]
-        if pieces:
+    files = {name: store / BASELINES / f"{name}.parquet" for name in study.runs.keys() - study.baselines.keys()}
+    files = {name: file for name, file in sorted(files.items()) if file.exists()}
+    pieces = [pack(pd.DataFrame({"run": name, **pd.read_parquet(file)})) for name, file in files.items()]
+    if pieces:
+        with published.locked(study.folder):
             published.write(study.folder, {}, {"baselines": pieces}, scope.left_out())
-    return len(new)
+    return len(pieces)
 
 
 def entry(run: Run) -> dict:

@@ -35,8 +35,8 @@ def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
 
     Figure 2 of the paper.
 
-    rounds: columns labelled, accuracy, task, and `baseline_accuracy` where thin lines should show it. Mean and 95 % bootstrap
-    interval over runs, a colour and a line a task.
+    rounds: columns labelled, accuracy, task, and `baseline_accuracy` where thin lines should show it. Mean and 95 %
+    bootstrap interval over runs, a colour and a line a task.
     """
     few = rounds[rounds["labelled"] <= share * rounds.groupby(panel)["labelled"].transform("max")]
     parts = {"all sizes": rounds, f"up to {100 * share:.0f} % of the rows": few}
