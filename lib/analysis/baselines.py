@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
@@ -22,13 +22,13 @@ from lib.data import sources
 from lib.data.rows import load_tokenizer, tokenise
 from lib.data.tasks import Texts, read_texts
 from lib.fields import StudyError, display_name
-from lib.method.active_learning import device, evaluated_rows, split_rows
-from lib.method.model import Classifier, build_classifier
-from lib.method.prefix import encoded
 from lib.protocol import IDENTITY, Protocol, digest
 from lib.runs import published, results
 from lib.runs.files import flush
 from lib.runs.results import Run
+
+if TYPE_CHECKING:  # it needs torch, which takes seconds to import, and what is kept is read without
+    from lib.method.model import Classifier
 
 COLUMNS = ("round", "labelled", "baseline", "accuracy", "macro_f1")
 KEPT = sources.CACHE / "vectors"
@@ -113,6 +113,8 @@ def _published() -> dict[str, pd.DataFrame]:
 
 def compute(runs: list[Run]) -> dict[Run, pd.DataFrame]:
     """Compute and keep the baselines of finished runs of one task. Raises StudyError without its texts or weights."""
+    from lib.method.active_learning import evaluated_rows
+
     labelled, measured, found = {run: labelled_rows(run) for run in runs}, {}, {}
     texts = {run: texts_of(run.protocol) for run in runs}
     evaluated = {run: evaluated_rows(run.protocol, texts[run]) for run in runs}
@@ -141,6 +143,8 @@ def compute(runs: list[Run]) -> dict[Run, pd.DataFrame]:
 
 def labelled_rows(run: Run) -> list[np.ndarray]:
     """T of each round: numbers of training rows, S first, then what was picked."""
+    from lib.method.active_learning import split_rows
+
     picked = run.table("rounds").sort_values("round")["picked"]
     start = split_rows(run.protocol, texts_of(run.protocol))[0]
     labelled = [start]
@@ -197,6 +201,9 @@ class Vectors:
         new.sort(key=lambda one: len(one[1]))
         if not new:
             return
+        from lib.method.active_learning import device
+        from lib.method.model import build_classifier
+
         protocol = Protocol(
             task=self.task, encoder=self.encoder, max_length=self.max_length, precision="float32", decoder="linear"
         )
@@ -224,12 +231,16 @@ def _hash(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-@torch.inference_mode()
-def sentence_vectors(classifier: Classifier, tokenizer, texts: list[str], max_length: int) -> np.ndarray:
+def sentence_vectors(classifier: "Classifier", tokenizer, texts: list[str], max_length: int) -> np.ndarray:
     """vectors_NH, float32: the mean of a text's last hidden states, of length 1 (Reimers and Gurevych 2019)."""
+    import torch
+
+    from lib.method.prefix import encoded
+
     rows = tokenise([(text, 0) for text in texts], tokenizer, max_length)
     vectors_NH = np.empty((len(texts), classifier.encoder.width), np.float32)
-    for some, hidden_TH, batch in encoded(classifier, rows, np.arange(len(texts))):
-        mean_BH = torch.segment_reduce(hidden_TH, "mean", lengths=batch.lengths_B, unsafe=True)
-        vectors_NH[some] = torch.nn.functional.normalize(mean_BH).cpu().numpy()
+    with torch.inference_mode():
+        for some, hidden_TH, batch in encoded(classifier, rows, np.arange(len(texts))):
+            mean_BH = torch.segment_reduce(hidden_TH, "mean", lengths=batch.lengths_B, unsafe=True)
+            vectors_NH[some] = torch.nn.functional.normalize(mean_BH).cpu().numpy()
     return vectors_NH

@@ -86,7 +86,7 @@ def overview(found: Comparisons) -> pd.DataFrame:
         ),
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=found.areas["task"], dtype=str)
-    return table.rename(columns=display_name).rename_axis("").reset_index()
+    return table.fillna("–").rename(columns=display_name).rename_axis("").reset_index()
 
 
 def _cells(differences: pd.DataFrame) -> dict[str, str]:
