@@ -124,6 +124,7 @@ def compute(runs: list[Run]) -> dict[Run, pd.DataFrame]:
     for run in runs:
         vectors, train = vectors_of(run.protocol), texts[run].train
         validation = _rows(texts[run].validation, evaluated[run])
+        others_VKH = vectors.of(validation)
         truth_V, records = np.array([row[-1] for row in validation]), []
         for round_, numbers in enumerate(labelled[run]):
             rows = _rows(train, numbers)
@@ -132,7 +133,7 @@ def compute(runs: list[Run]) -> dict[Run, pd.DataFrame]:
                 what = (name, id(vectors), texts[run].fingerprint, numbers.tobytes(), evaluated[run].tobytes())
                 if what not in measured:
                     labels_N = np.array([row[-1] for row in rows])
-                    predictions_V = predict(vectors.of(rows), labels_N, vectors.of(validation))
+                    predictions_V = predict(vectors.of(rows), labels_N, others_VKH)
                     macro_f1 = f1_score(truth_V, predictions_V, average="macro", zero_division=0)
                     measured[what] = float((predictions_V == truth_V).mean()), float(macro_f1)
                 records.append((round_, len(numbers), name, *measured[what]))
