@@ -41,7 +41,7 @@ LONG = [
     "test_benchmark",
     "test_labelling",
     "test_survival",
-    "test_baseline",
+    "test_baselines",
     "test_wording",
     "test_parameter_change",
 ]

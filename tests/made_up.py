@@ -85,7 +85,6 @@ class MadeUp:
         health = {"gap_at_rank_query": rng.random(), "ties_at_rank_query": 1, "passes_differ": True}
         record = {
             "accuracy": self._first_accuracy if round_ == 0 else rng.random(),
-            "baseline": {"accuracy": rng.random(), "macro_f1": rng.random()},
             "class_counts": self._counts(labelled, rng if round_ else np.random.default_rng(labelled)),
             "examined": {"encoder_difference": 0.0, "samples": shared} if round_ == p.rounds - 1 else {},
             "health": health if self.scored(round_) else {},
@@ -100,7 +99,7 @@ class MadeUp:
         return pd.DataFrame([record])
 
     def _timings(self, round_: int, rng) -> pd.DataFrame:
-        names = ("training", "evaluation", "baseline", "encoding", "acquisition", "examination")
+        names = ("training", "evaluation", "encoding", "acquisition", "examination")
         return pd.DataFrame([{name: round(100 * rng.random(), 3) for name in names}])
 
     def _layers(self, round_: int, rng) -> pd.DataFrame:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from lib.analysis import advice, statistics, worth
+from lib.analysis import advice, baselines, statistics, worth
 from lib.analysis.wording import NOTHING, number
 from lib.fields import display_name
-from lib.protocol import Profile
+from lib.protocol import Profile, Protocol
 from lib.runs import results
 
 
@@ -32,11 +32,15 @@ def compare(study: Profile, *, tasks="", runs=0, store="", **changes) -> Compari
     """From the runs of a profile that are in the store; nothing is computed. Empty tables for what it does not have."""
     store = Path(store or results.STORE)
 
-    def load(table: str, **settings) -> pd.DataFrame:
+    def finished(**settings) -> list[Protocol]:
         asked = study.grid(tasks=tasks, runs=runs, **settings, **changes)
-        return results.load(table, [protocol for protocol in asked if results.Run(protocol, store).done], store)
+        return [protocol for protocol in asked if results.Run(protocol, store).done]
+
+    def load(table: str, **settings) -> pd.DataFrame:
+        return results.load(table, finished(**settings), store)
 
     rounds, validation = (load(table, strategies="bald,random") for table in ("rounds", "validation"))
+    rounds = worth.with_baseline(rounds, baselines.load(finished(strategies="bald,random"), store))
     areas = statistics.area_under_curve(rounds, ["task", "strategy", "seed"])
     frozen_areas = statistics.area_under_curve(load("rounds", frozen=study.frozen), ["task", "frozen", "seed"])
     sizes = statistics.paired_difference(rounds, "accuracy", "strategy", "random", ["task", "labelled"])
@@ -82,7 +86,7 @@ def overview(found: Comparisons) -> pd.DataFrame:
         ),
     }
     table = pd.DataFrame.from_dict(rows, orient="index", columns=found.areas["task"], dtype=str)
-    return table.rename(columns=display_name).rename_axis("").reset_index()
+    return table.fillna("–").rename(columns=display_name).rename_axis("").reset_index()
 
 
 def _cells(differences: pd.DataFrame) -> dict[str, str]:

@@ -66,15 +66,21 @@ def guesses(labels_N, predictions_N) -> tuple[float, float]:
     return float(recall), float((1 + (drawn_D >= recall - 1e-9).sum()) / (1 + DRAWS))
 
 
-def baseline_curves(rounds: pd.DataFrame) -> pd.DataFrame:
-    """The rounds with the baseline's accuracy and macro-F1 in place of fine-tuning's, where they have them.
+def with_baseline(rounds: pd.DataFrame, baselines: pd.DataFrame, name: str = "logistic regression") -> pd.DataFrame:
+    """The rounds with the columns `baseline_accuracy` and `baseline_macro_f1`; nan where there is no baseline.
 
-    The baseline is logistic regression on the very rows of T (lib.analysis.baseline).
+    baselines: as lib.analysis.baselines.load gives them; name: which.
     """
-    if "baseline" not in rounds:
+    some = baselines[baselines["baseline"] == name].set_index(["run", "round"])[["accuracy", "macro_f1"]]
+    return rounds.join(some.astype(float).add_prefix("baseline_"), on=["run", "round"])
+
+
+def baseline_curves(rounds: pd.DataFrame) -> pd.DataFrame:
+    """The rounds with the baseline's accuracy and macro-F1 in place of fine-tuning's, where they have them."""
+    if "baseline_accuracy" not in rounds:
         return rounds.iloc[:0]
-    known = rounds[rounds["baseline"].map(bool).astype(bool)]
-    return known.assign(**{name: [one[name] for one in known["baseline"]] for name in ("accuracy", "macro_f1")})
+    known = rounds[rounds["baseline_accuracy"].notna()]
+    return known.assign(accuracy=known["baseline_accuracy"], macro_f1=known["baseline_macro_f1"])
 
 
 def against_baseline(rounds: pd.DataFrame, by: list[str], value: str = "accuracy") -> pd.DataFrame:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 
 from lib.analysis.learnt import compare, overview
 from lib.command.execution import UNFINISHED
@@ -21,8 +22,8 @@ from lib.runs import published
 from lib.runs.files import read_json
 from lib.runs.packing import Scope
 from lib.runs.plans import PLACES
-from lib.runs.published import FORMAT, Study
-from lib.runs.results import ROOT, Run
+from lib.runs.published import FORMAT, Study, pack
+from lib.runs.results import BASELINES, ROOT, Run
 
 PAPERMILLS_CELL = "injected-parameters"  # tag of the cell in which papermill puts parameters
 INJECTED_ID = "parameters-of-the-outputs"
@@ -39,8 +40,10 @@ def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path
     if not runs and not there:
         raise StudyError(f"no run that these notebooks need is finished: ./run_all.sh --profile {name} computes them")
     study, new = publish_runs(published.STUDIES / name, scope, runs) if runs else (Study(published.STUDIES / name), 0)
+    baselines = publish_baselines(study, runs[0].store, scope) if runs else 0
     sizes = [path.stat().st_size for path in study.folder.iterdir()]
-    yield f"{study.folder}: {len(study.runs)} runs, {new} of them new; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"
+    counted = f"{len(study.runs)} runs, {new} of them new; baselines of {baselines} more"
+    yield f"{study.folder}: {counted}; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"
     figures, target = ROOT / "figures" / name, ROOT / "figures" / "study" / name
     yield f"{target}: {publish_figures(figures, target)} files"
     yield f"{notebooks[0].parent}: {publish_notebooks(notebooks, executed)} notebooks as they were executed"
@@ -79,6 +82,17 @@ def publish_runs(folder: Path, scope: Scope, runs: list[Run]) -> tuple[Study, in
             return before, 0
         study = published.write(folder, {run.name: entry(run) for run in new}, scope.tables(new), scope.left_out())
     return study, len(new)
+
+
+def publish_baselines(study: Study, store: Path, scope: Scope) -> int:
+    """Add what the store has of lib.analysis.baselines for runs of the study that has none of them. → of how many"""
+    files = {name: store / BASELINES / f"{name}.parquet" for name in study.runs.keys() - study.baselines.keys()}
+    files = {name: file for name, file in sorted(files.items()) if file.exists()}
+    pieces = [pack(pd.DataFrame({"run": name, **pd.read_parquet(file)})) for name, file in files.items()]
+    if pieces:
+        with published.locked(study.folder):
+            published.write(study.folder, {}, {"baselines": pieces}, scope.left_out())
+    return len(pieces)
 
 
 def entry(run: Run) -> dict:

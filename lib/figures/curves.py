@@ -35,8 +35,8 @@ def data_size(rounds: pd.DataFrame, share: float, panel: str = "task"):
 
     Figure 2 of the paper.
 
-    rounds: columns labelled, accuracy, task, and `baseline` where thin lines should show it. Mean and 95 % bootstrap
-    interval over runs, a colour and a line a task.
+    rounds: columns labelled, accuracy, task, and `baseline_accuracy` where thin lines should show it. Mean and 95 %
+    bootstrap interval over runs, a colour and a line a task.
     """
     few = rounds[rounds["labelled"] <= share * rounds.groupby(panel)["labelled"].transform("max")]
     parts = {"all sizes": rounds, f"up to {100 * share:.0f} % of the rows": few}
@@ -72,7 +72,7 @@ def learning_curves(rounds: pd.DataFrame, by: str = "strategy", panel: str = "ta
     """Accuracy against |T|, one panel a task: mean and 95 % bootstrap interval over runs (Figures 3 and 5).
 
     rounds: columns labelled, accuracy, majority, `by`, `panel`, a row for each round of each run; with a column
-    `baseline`, thin lines without markers are its mean. Dotted: guessing the most frequent class.
+    `baseline_accuracy`, thin lines without markers are its mean. Dotted: guessing the most frequent class.
     """
     figure, axes = panels(rounds[panel].nunique())
     looks = _looks_as(zip(rounds[by], rounds[by], strict=True)) if by == "strategy" else _looks_of_levels(rounds[by])

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lib.analysis.baseline import Baseline
 from lib.data.tasks import Task, load_task
 from lib.fields import StudyError
 from lib.method import gpus, scoring, uncertainty
@@ -55,7 +54,6 @@ def rounds(protocol: Protocol, task: Task, theta_0: Classifier, finished: Sequen
     """
     labelled, pool = split_rows(protocol, task)
     evaluated = evaluated_rows(protocol, task)
-    baseline = Baseline(theta_0, task, evaluated)
     validation_prefix = frozen_prefix(theta_0, task.validation, evaluated, protocol.frozen)
     whole_prefix = None  # of all rows that will be scored; a run that scores none needs its labelled rows alone
     if protocol.scores:
@@ -76,8 +74,6 @@ def rounds(protocol: Protocol, task: Task, theta_0: Classifier, finished: Sequen
             masks = scoring.round_masks(classifier, protocol, round_)
             validation, metrics = scoring.evaluate(classifier, task.validation, evaluated, validation_prefix, masks)
             clock("evaluation")
-            baseline_metrics = baseline.measure(labelled)
-            clock("baseline")
             features_NF, picked, scores, health, examined = None, [], {}, {}, {}
             if protocol.scores and round_ < protocol.rounds:
                 features_NF = uncertainty.pool_features(classifier, task.train, pool, whole_prefix)
@@ -96,7 +92,6 @@ def rounds(protocol: Protocol, task: Task, theta_0: Classifier, finished: Sequen
                 "class_counts": np.bincount(task.train.labels_N[labelled], minlength=task.num_labels).tolist(),
                 "pool_counts": np.bincount(task.train.labels_N[pool], minlength=task.num_labels).tolist(),
                 **metrics,
-                "baseline": baseline_metrics,
                 "training_loss": float(np.mean(losses[-len(losses) // protocol.epochs :])),
                 "health": health,
                 "lengths": scoring.lengths(task.train, pool, picked, scores),

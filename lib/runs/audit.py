@@ -1,19 +1,16 @@
 """Is the store what it says?  ./run_all.sh check, ./run_all.sh verify [RUN]"""
 
+import json
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.analysis.baseline import Baseline
-from lib.data.tasks import Task
 from lib.fields import StudyError
 from lib.method import active_learning
-from lib.method.model import Classifier
 from lib.protocol import COMPUTING, METHOD_VERSION, Protocol, digest, profile
 from lib.runs import published, results
 from lib.runs.costs import cost
@@ -36,8 +33,8 @@ def check(store: Path) -> list[str]:
         raise StudyError(f"{store} is not a folder: give the store of runs")
     problems = [line] if (line := older(store)) else []
     for folder in sorted(store.iterdir()):
-        if folder == published.STUDIES or folder.name == published.OWN_DATA:
-            continue  # `check_studies` reads the one, and the other holds no runs
+        if folder == published.STUDIES or folder.name in (published.OWN_DATA, results.BASELINES):
+            continue  # `check_studies` reads the one, and the others hold no runs
         if not folder.is_dir():
             problems.append(f"{folder.name}: foreign: a store holds one folder a run")
         elif (folder / "protocol.json").exists():
@@ -166,9 +163,7 @@ def verify(store: Path, name: str = "", round_: int | None = None, hub: str = ""
             _lay_down(run, before, again.folder / f"round-{before:02}")
         again.folder.mkdir(exist_ok=True)
         with active_learning.settled(run.protocol):
-            task, theta_0 = active_learning.prepare(run.protocol)
-            compute(again, task, theta_0, last=round_)
-            _encode_as_then(run, again, round_, task, theta_0)
+            compute(again, *active_learning.prepare(run.protocol), last=round_)
         for before in range(round_):
             shutil.rmtree(again.folder / f"round-{before:02}")
         again.finish()
@@ -184,31 +179,6 @@ def _lay_down(run: Run, round_: int, folder: Path) -> None:
     folder.mkdir(parents=True)
     rounds = run.table("rounds").set_index("round")
     write_json(folder / "round.json", {"round": round_, **rounds.loc[round_].to_dict()})
-
-
-def _encode_as_then(run: Run, again: Run, round_: int, task: Task, theta_0: Classifier) -> None:
-    """Give the computed round the stored run's baseline, if some order of encoding gives it bit for bit.
-
-    bfloat16 rounds a row's vector by the rows that share its batch. A run encodes what each round adds to T; one that
-    was killed and goes on from round j encodes all of T there at once, as does `verify` from its own round.
-    """
-    rounds = run.table("rounds").set_index("round")
-    path, stored = again.folder / f"round-{round_:02}" / "round.json", rounds.loc[round_, "baseline"]
-    record = read_json(path)
-    if record["baseline"] == stored:
-        return
-    there = [active_learning.split_rows(run.protocol, task)[0]]  # T of every round, as the loop joins it
-    for before in range(round_):
-        there.append(np.concatenate([there[-1], rounds.loc[before, "picked"]]).astype(np.int64))
-    evaluated = active_learning.evaluated_rows(run.protocol, task)
-    baseline = Baseline(theta_0, task, evaluated)
-    for goes_on_from in range(round_):
-        baseline.known.clear()
-        for labelled in there[goes_on_from:]:
-            measured = baseline.measure(labelled)
-        if measured == stored:
-            write_json(path, record | {"baseline": measured})
-            return
 
 
 def compare(run: Run, again: Run, round_: int) -> tuple[bool, str]:
@@ -236,10 +206,12 @@ def differences(run: Run, again: Run, round_: int) -> tuple[list[str], list[str]
     """What of a round is compared, files or published tables; and what of it is not the same, bit for bit."""
     if not run.study:
         files = sorted(file for file in run.checksums if file.startswith(f"round-{round_:02}/"))
-        return files, [file for file in files if run.read_bytes(file) != _content(again.folder / file)]
+        return files, [
+            file for file in files if _compared(run.read_bytes(file)) != _compared(_content(again.folder / file))
+        ]
     scope, parts, differing = Scope(profile(run.study.folder.name)), [], []
     for kind in sorted(set(TABLES) - {"timings"}):
-        theirs = run.study.packed(kind, run.name)
+        theirs = _without_baseline(run.study.packed(kind, run.name))
         theirs = theirs.filter(pc.equal(theirs["round"], round_)) if len(theirs) else theirs
         if len(theirs):
             parts.append(kind)
@@ -258,6 +230,21 @@ def same_rows(ours: pa.Table, theirs: pa.Table) -> bool:
     pairs = ((ours[name].combine_chunks(), theirs[name].combine_chunks()) for name in ours.column_names)
     # lists that are all empty, as the picks of the last round, have no type of their own
     return all((one.cast(other.type) if one.type == pa.list_(pa.null()) else one).equals(other) for one, other in pairs)
+
+
+def _without_baseline(table: pa.Table) -> pa.Table:
+    """Runs of earlier versions have a baseline in each round; it is computed after the run now."""
+    return table.select([name for name in table.column_names if name != "baseline"])
+
+
+def _compared(content: bytes) -> bytes | dict:
+    """A file as it is compared: a round's record without what `_without_baseline` leaves out."""
+    if not content.startswith(b"{"):
+        return content
+    try:
+        return {name: value for name, value in json.loads(content).items() if name != "baseline"}
+    except ValueError:
+        return content
 
 
 def _content(path: Path) -> bytes:

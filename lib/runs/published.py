@@ -3,6 +3,7 @@
     results/study/<profile>/
         manifest.json              each run's key, protocol, fingerprints and provenance, and the part that holds it;
                                    the files of each part and their SHA-256; what was left out
+        baselines-<sum>.parquet    of runs of this and of other parts (lib.analysis.baselines)
         rounds-<sum>.parquet       one file for each kind that `lib.runs.results.load` knows, all runs of a part in it
         …
 
@@ -32,7 +33,7 @@ STUDIES = ROOT / "results" / "study"
 OWN_DATA = "data"  # in a store, beside the runs: the rows of the files that --data was given
 FORMAT = 2  # of manifest and tables: another one is not read
 MANIFEST = "manifest.json"
-WHOLE = ("rounds", "layers", "timings")  # small tables, read whole; of the others a run is a row group
+WHOLE = ("rounds", "layers", "timings", "baselines")  # small tables, read whole; of the others a run is a row group
 SHOWN = 12  # digits of a checksum in a name
 
 
@@ -104,6 +105,13 @@ class Study:
         if table not in self.manifest["parts"][run["part"]]:
             return pa.table({"run": pa.array([], pa.string())})
         return pq.read_table(self.file(run["part"], table), filters=[("run", "in", [run["label"]])], memory_map=True)
+
+    @cached_property
+    def baselines(self) -> dict[str, pd.DataFrame]:
+        """Run → its baselines (lib.analysis.baselines); parts of their own hold them. Raises DamagedStudy."""
+        files = [self.file(part, table) for part, table, _ in self.files if table == "baselines"]
+        frames = [pq.read_table(file, memory_map=True).to_pandas() for file in files]
+        return {run: some.drop(columns="run") for frame in frames for run, some in frame.groupby("run", sort=False)}
 
     def table(self, table: str, name: str) -> pd.DataFrame:
         """A run's table as the live store has it, with the column `round`; empty if it has none."""

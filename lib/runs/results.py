@@ -42,6 +42,7 @@ from lib.runs.provenance import ROOT, commit, processor, provenance
 __all__ = ["ROOT", "STORE", "DamagedRun", "Run", "commit", "load", "processor", "provenance"]
 
 STORE = ROOT / "results"
+BASELINES = "baselines"  # in a store, beside the runs: what lib.analysis.baselines keeps
 
 TABLES = {  # kind → columns that every run's has
     "rounds": (
@@ -52,7 +53,6 @@ TABLES = {  # kind → columns that every run's has
         "class_counts",
         "pool_counts",
         "picked",
-        "baseline",
         "lengths",
         "health",
         "examined",
@@ -61,7 +61,7 @@ TABLES = {  # kind → columns that every run's has
     "pool": ("row", "score", "bald", "entropy", "prediction"),
     "samples": ("row", "probabilities", "features"),
     "validation": ("row", "label", "prediction"),
-    "timings": ("training", "evaluation", "baseline", "encoding", "acquisition", "examination"),
+    "timings": ("training", "evaluation", "encoding", "acquisition", "examination"),
 }
 ORIGIN = ("precision", "processor")  # of what computed a run, what rounds its numbers
 WITH_ORIGIN = ("rounds", "layers")  # tables that say it

@@ -81,17 +81,25 @@ def test_macro_f1_is_the_mean_of_each_class_counted_by_hand():
 
 def test_fine_tuning_is_compared_with_the_baseline_of_the_same_run_and_size():
     table = rounds()
-    below = [
-        {"accuracy": accuracy - 0.1 * (1 + seed), "macro_f1": 0.4}
-        for accuracy, seed in table[["accuracy", "seed"]].values
-    ]
-    table = table.assign(baseline=below, macro_f1=0.5)
+    below = table["accuracy"] - 0.1 * (1 + table["seed"])
+    table = table.assign(baseline_accuracy=below, baseline_macro_f1=0.4, macro_f1=0.5)
     found = worth.against_baseline(table[table["strategy"] == "random"], ["task", "labelled"])
     assert found["mean"].to_numpy() == pytest.approx(np.full(len(SIZES), 0.15))
     assert found["labelled"].to_list() == list(SIZES)
     means = worth.values(table, ["strategy", "labelled"])
     assert means["macro_f1"].to_numpy() == pytest.approx(np.full(len(means), 0.5))
     assert means["baseline"].to_numpy() == pytest.approx(means["mean"].to_numpy() - 0.15)
+
+
+def test_baselines_stand_beside_the_rounds_of_their_run_whether_or_not_it_has_an_old_one():
+    old = pd.DataFrame({"run": "old", "round": [0, 1], "accuracy": 0.9, "baseline": [{"accuracy": 0.1}] * 2})
+    table = pd.concat([old, pd.DataFrame({"run": "new", "round": [1, 0], "accuracy": 0.8})], ignore_index=True)
+    found = pd.DataFrame({"run": ["new", "new", "old"], "round": [0, 1, 1], "accuracy": [0.3, 0.4, 0.5]})
+    found = found.assign(baseline="logistic regression", macro_f1=0.2)
+    found = pd.concat([found, found.assign(baseline="another", accuracy=0.0)])
+    beside = worth.with_baseline(table, found)
+    assert beside["baseline_accuracy"].to_list() == pytest.approx([np.nan, 0.5, 0.4, 0.3], nan_ok=True)
+    assert worth.baseline_curves(beside)["accuracy"].to_list() == [0.5, 0.4, 0.3]
 
 
 def test_the_interval_of_an_accuracy_ends_at_one():
@@ -103,7 +111,9 @@ def test_the_interval_of_an_accuracy_ends_at_one():
     assert means["low"].between(0, 0.99).all()
 
 
-@pytest.mark.parametrize("columns", [{}, {"baseline": None}], ids=["no column", "no values"])
+@pytest.mark.parametrize(
+    "columns", [{}, {"baseline_accuracy": np.nan, "baseline_macro_f1": np.nan}], ids=["no column", "no values"]
+)
 def test_runs_without_a_baseline_have_no_line_and_no_row(columns):
     assert not len(worth.baseline_curves(rounds(**columns)))
     assert not len(worth.against_baseline(rounds(**columns), ["task", "labelled"]))

@@ -173,13 +173,13 @@ def test_the_store_says_what_a_run_is_and_what_computed_it(tiny_protocol, whole)
 def test_tables_are_tidy_and_say_which_run_a_row_is_from(tiny_protocol, whole):
     columns = {
         "rounds": {"labelled", "accuracy", "majority", "loss", "class_counts", "pool_counts", "picked"}
-        | {"baseline", "lengths", "health", "examined", "training_loss", "precision", "processor"},
+        | {"lengths", "health", "examined", "training_loss", "precision", "processor"},
         "layers": {"precision", "processor", "layer", "number", "part", "parameters", "mean", "variance"},
         "pool": {"row", "score", "bald", "entropy", "prediction"},
         "samples": {"row", "probabilities", "features"},
         "validation": {"row", "label", "prediction", "bald"}
         | {f"{kind}log_prob_{c}" for kind in ("", "mean_") for c in (0, 1)},
-        "timings": {"training", "evaluation", "encoding", "acquisition", "examination", "baseline"},
+        "timings": {"training", "evaluation", "encoding", "acquisition", "examination"},
     }
     rows = {"rounds": 3, "layers": 3 * 11, "pool": 50 + 45, "samples": 15 + 15, "validation": 3 * 30, "timings": 3}
     for table in results.TABLES:
