@@ -158,7 +158,7 @@ def _doubt(row: dict, with_saved: bool) -> str:
     if pd.isna(row["low"]):
         return f" ({few(row['runs'])})"
     saved, low, high = (f"{row[name]:z.0f}".replace("-", "−") for name in ("saved", "low", "high"))
-    said = [f"labels saved: {saved}, 95 % interval {low} to {high}"] if with_saved else []
+    said = [f"labels saved: {saved}, {statistics.INTERVAL} {low} to {high}"] if with_saved else []
     said += ["which chance alone can give"] if row["low"] <= 0 <= row["high"] else []
     return f" ({'; '.join(said)})" if said else ""
 
