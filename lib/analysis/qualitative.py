@@ -69,8 +69,8 @@ def fair_draws_of_the_paper(task: str) -> pd.DataFrame:
 def papers_random_and_fair_draws() -> pd.DataFrame:
     """Table 3's random acquisition beside what a fair draw gives: task, labelled, paper, mean, low, high, as_even.
 
-    low, high: the share LEVEL of the fair draws lies between. as_even: share of them whose gap, averaged over the sizes of T, is
-    as small as the paper's; the same in all rows of a task.
+    low, high: the share LEVEL of the fair draws lies between. as_even: share of them whose gap, averaged over the
+    sizes of T, is as small as the paper's; the same in all rows of a task.
     """
     theirs = statistics.paper(3)
     pieces = []
