@@ -158,35 +158,30 @@ def _doubt(row: dict, with_saved: bool) -> str:
     if pd.isna(row["low"]):
         return f" ({few(row['runs'])})"
     saved, low, high = (f"{row[name]:z.0f}".replace("-", "−") for name in ("saved", "low", "high"))
-    said = [f"labels saved: {saved}, 95 % interval {low} to {high}"] if with_saved else []
+    said = [f"labels saved: {saved}, {statistics.INTERVAL} {low} to {high}"] if with_saved else []
     said += ["which chance alone can give"] if row["low"] <= 0 <= row["high"] else []
     return f" ({'; '.join(said)})" if said else ""
 
 
 def say_first_batch(differences: pd.DataFrame) -> str:
-    """What BALD's first batch does, chosen after ten labels: accuracy minus random's there, a row a task."""
+    """BALD's accuracy minus random's at the smallest size of T, its first batch: the tasks of each verdict."""
     if not len(differences):
         return NOTHING
     size = differences["labelled"].min()
     first = differences[differences["labelled"] == size]
-    worst = first.loc[first["mean"].idxmin()]
-    others = first.drop(worst.name)
-    said = "The first batch, which a model chooses that has seen a handful of labels,"
-    if worst["high"] < 0:
-        said = "The first batch is the risk, for a model that has seen a handful of labels chooses it:"
-    elif worst["low"] > 0:
-        said += " already helps:"
-    else:
-        said += " shows no clear loss:"
-    said += f" with {size} labels BALD's accuracy differs from random's by {_on_its_task(worst)}"
-    rest = [_on_its_task(row) for _, row in others.iterrows()]
-    return f"{said}{f', and {listed(rest)}' if rest else ''}."
-
-
-def _on_its_task(row: pd.Series) -> str:
-    """+0.011 on QNLI; with the interval where it excludes zero."""
-    by = with_interval(row.to_dict()) if is_clear(row) else number(row["mean"])
-    return f"{by} on {named(row['task'])}"
+    less, more, single = first["high"] < 0, first["low"] > 0, first["low"].isna()
+    verdicts = {
+        "less accurate than random on": less,
+        "more accurate than random on": more,
+        "not clearly different from random on": ~(less | more | single),
+        "compared with random without an interval on": single,
+    }
+    parts = []
+    for verdict, of in verdicts.items():
+        tasks = [f"{named(row['task'])} ({with_interval(row)})" for row in first[of].to_dict("records")]
+        if tasks:
+            parts.append(f"{verdict} {listed(tasks)}")
+    return f"With {size} labels, after its first batch, BALD is {'; '.join(parts)}."
 
 
 def say_rare_classes(differences: pd.DataFrame, rounds: pd.DataFrame) -> str:

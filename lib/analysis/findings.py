@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from lib.analysis.statistics import INTERVAL
 from lib.analysis.wording import (
     NOTHING,
     is_clear,
@@ -56,7 +57,7 @@ def say_spread(deviations: pd.DataFrame) -> str:
     for task, some in deviations.dropna(subset="deviation").groupby("task", sort=False):
         ends = some.sort_values("labelled").iloc[[0, -1]].to_dict("records")
         said = (
-            f"{one['deviation']:.3f} (95 % interval {one['low']:.3f} to {one['high']:.3f}) with {one['labelled']} rows"
+            f"{one['deviation']:.3f} ({INTERVAL} {one['low']:.3f} to {one['high']:.3f}) with {one['labelled']} rows"
             for one in ends
         )
         parts.append(f"on {named(task)} {' and '.join(said)}")
@@ -88,7 +89,7 @@ def say_layers(differences: pd.DataFrame) -> str:
         less, more = some[some["high"] < 0], some[some["low"] > 0]
         parts.append(
             f"of the {len(some)} {part} layers, {_listed(less)} changed less under BALD than under random and "
-            f"{_listed(more)} more (95 % intervals that exclude zero, each layer by itself)"
+            f"{_listed(more)} more ({INTERVAL}s that exclude zero, each layer by itself)"
         )
     said = "; ".join(parts)
     return f"{where}, {said}; on average the difference is {sizes}."

@@ -69,8 +69,8 @@ def fair_draws_of_the_paper(task: str) -> pd.DataFrame:
 def papers_random_and_fair_draws() -> pd.DataFrame:
     """Table 3's random acquisition beside what a fair draw gives: task, labelled, paper, mean, low, high, as_even.
 
-    low, high: 95 % of the fair draws lie between. as_even: share of them whose gap, averaged over the sizes of T, is
-    as small as the paper's; the same in all rows of a task.
+    low, high: the share LEVEL of the fair draws lies between. as_even: share of them whose gap, averaged over the
+    sizes of T, is as small as the paper's; the same in all rows of a task.
     """
     theirs = statistics.paper(3)
     pieces = []
@@ -79,7 +79,7 @@ def papers_random_and_fair_draws() -> pd.DataFrame:
         piece = pd.DataFrame({"task": task, "labelled": fair.columns})
         piece["paper"] = printed.set_index("labelled")["value"].reindex(fair.columns).to_numpy()
         piece["mean"] = fair.mean().to_numpy()
-        piece["low"], piece["high"] = (fair.quantile(q).to_numpy() for q in (0.025, 0.975))
+        piece["low"], piece["high"] = (fair.quantile(q).to_numpy() for q in statistics.TAILS)
         pieces.append(piece.assign(as_even=(fair.mean(axis=1) <= piece["paper"].mean()).mean()))
     return pd.concat(pieces, ignore_index=True)
 

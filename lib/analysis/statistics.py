@@ -11,12 +11,14 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from lib.fields import StudyError, display_name
 
-LEVEL = 0.95
+LEVEL = 0.95  # of every interval: sentences and figures take it and its name from here
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+INTERVAL = f"{100 * LEVEL:g} % interval"
 FEWEST = 3  # repetitions for an interval of their mean: two say next to nothing about how much repetitions differ
 
 
 def bootstrap_interval(values) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean. (nan, nan) for fewer than FEWEST values.
+    """Percentile bootstrap interval of the mean. (nan, nan) for fewer than FEWEST values.
 
     The resamples are those that seaborn draws with seed=0, here in one array instead of a loop. With three runs 1 of 27
     resamples is the lowest run three times: the interval is then the range of the runs.
@@ -26,11 +28,11 @@ def bootstrap_interval(values) -> tuple[float, float]:
         return np.nan, np.nan
     resamples = np.random.default_rng(0).integers(len(values), size=(10_000, len(values)))
     means = values[resamples].mean(axis=1)
-    return tuple(np.percentile(means, [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2]))
+    return tuple(np.quantile(means, TAILS))
 
 
 def t_interval(values, level: float = LEVEL, step: float = 0.0) -> tuple[float, float]:
-    """95 % interval of the mean by Student's t; of paired differences, it is the paired interval. step: `deviation`."""
+    """Interval of the mean by Student's t; of paired differences, it is the paired interval. step: `deviation`."""
     values = np.asarray(values, float)
     if len(values) < 2:
         return np.nan, np.nan

@@ -5,6 +5,7 @@ from functools import wraps
 import numpy as np
 import pandas as pd
 
+from lib.analysis.statistics import INTERVAL
 from lib.data.escaping import in_markdown
 from lib.fields import display_name
 
@@ -54,7 +55,7 @@ def number(value: float, digits: int = 3) -> str:
 def with_interval(row, digits: int = 3, unit: str = "") -> str:
     """+0.012, 95 % interval −0.010 to +0.034; without an interval: +0.012, one run"""
     mean, low, high = (number(row[name], digits) for name in ("mean", "low", "high"))
-    return f"{mean}{unit}, " + (few(row["runs"]) if np.isnan(row["low"]) else f"95 % interval {low} to {high}")
+    return f"{mean}{unit}, " + (few(row["runs"]) if np.isnan(row["low"]) else f"{INTERVAL} {low} to {high}")
 
 
 def few(runs: int) -> str:

@@ -52,14 +52,15 @@ def class_counts(counts: pd.DataFrame):
 def lengths(table: pd.DataFrame):
     """Tokens of a picked row over those of a row of the pool, against |T|: a panel a task, a line a strategy.
 
-    table: columns task, strategy, labelled, longer, as lib.analysis.qualitative.lengths returns them. Band: 95 %
+    table: columns task, strategy, labelled, longer, as lib.analysis.qualitative.lengths returns them. Band:
     bootstrap interval over seeds. Dotted: no preference.
     """
     figure, axes = panels(table["task"].nunique(), sharey=True)
+    interval = statistics.bootstrap_interval
     for ax, (task, some) in zip(axes, table.groupby("task", sort=False), strict=True):
         ax.axhline(1, color="0.4", linewidth=1, linestyle=":")
         for strategy, those in some.groupby("strategy", sort=False):
-            look = {"color": colours()[strategy], "marker": "o", "markersize": 4, "seed": 0}
+            look = {"color": colours()[strategy], "marker": "o", "markersize": 4, "errorbar": interval}
             sns.lineplot(those, x="labelled", y="longer", label=legend_label(strategy), ax=ax, **look)
         ax.set(title=label(task), xlabel="labelled rows when they are picked", ylabel="")
         ax.get_legend().remove()

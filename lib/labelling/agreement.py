@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from lib.analysis.statistics import LEVEL
+from lib.analysis.statistics import INTERVAL, LEVEL
 from lib.fields import StudyError
 from lib.figures.looks import colours, linestyle, panels, shared_legend
 from lib.labelling.state import Labelling
@@ -44,7 +44,7 @@ def answers(labelling: Labelling) -> pd.DataFrame:
 
 
 def learning_curve(labelling: Labelling) -> pd.DataFrame:
-    """The share of each batch's labels that the model predicted before it saw them, with 95 % intervals.
+    """The share of each batch's labels that the model predicted before it saw them, with intervals.
 
     Columns batch, labelled (rows that the model was trained on), picked, rows, agreement, low, high. Rows drawn at
     random estimate its accuracy on all unlabelled rows; those that a strategy picked are the rows it is unsure about.
@@ -56,7 +56,7 @@ def learning_curve(labelling: Labelling) -> pd.DataFrame:
 
 
 def share(agreed) -> dict:
-    """Share of true values and its 95 % interval (Wilson 1927): rows, agreement, low, high."""
+    """Share of true values and its interval (Wilson 1927): rows, agreement, low, high."""
     interval = stats.binomtest(int(np.sum(agreed)), len(agreed)).proportion_ci(LEVEL, method="wilson")
     return {"rows": len(agreed), "agreement": float(np.mean(agreed)), "low": interval.low, "high": interval.high}
 
@@ -84,7 +84,7 @@ def say_agreement(labelling: Labelling) -> str:
     last = curve[curve["batch"] == curve["batch"].max()]
     parts = [
         f"{round(row['agreement'] * row['rows'])} of {row['rows']} rows {how(row['picked'])} "
-        f"({percent(row['agreement'])}, 95 % interval {percent(row['low'])} to {percent(row['high'])})"
+        f"({percent(row['agreement'])}, {INTERVAL} {percent(row['low'])} to {percent(row['high'])})"
         for _, row in last.iterrows()
     ]
     trained = last["labelled"].iloc[0]
@@ -95,7 +95,7 @@ def say_agreement(labelling: Labelling) -> str:
     pooled = share(table.loc[table["picked"] == "random", "agreed"])
     return (
         f"{said} Of all {pooled['rows']} rows drawn at random, the models of their batches were right about "
-        f"{percent(pooled['agreement'])} (95 % interval {percent(pooled['low'])} to {percent(pooled['high'])})."
+        f"{percent(pooled['agreement'])} ({INTERVAL} {percent(pooled['low'])} to {percent(pooled['high'])})."
     )
 
 
@@ -107,7 +107,7 @@ def say_accuracy(labelling: Labelling) -> str:
         return "accuracy not measured yet"
     last = curve.iloc[-1]
     return (
-        f"accuracy {percent(last['agreement'])}, measured on {last['rows']} rows drawn at random, 95 % interval "
+        f"accuracy {percent(last['agreement'])}, measured on {last['rows']} rows drawn at random, {INTERVAL} "
         f"{percent(last['low'])} to {percent(last['high'])}"
     )
 
