@@ -20,6 +20,7 @@ import hashlib
 import io
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -33,7 +34,7 @@ from filelock import FileLock
 
 from lib.data import sources
 from lib.data.tasks import rows_fingerprint
-from lib.fields import StudyError
+from lib.fields import StudyError, first_of
 from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, METHOD_VERSION, Protocol, digest
 from lib.runs import own_strategies, published
 from lib.runs.files import flush, read_json, write_json
@@ -320,15 +321,21 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     store: a folder; empty: results/ of the checkout. Every file is checked against its checksum. What a published study
     leaves out of a run is not there (see lib.runs.packing).
 
-    A run that is not finished, or whose last attempt failed, is left out: `lib.runs.sweep` says which.
+    A run that is not finished, or whose last attempt failed, is left out, and a warning says which.
     Raises StudyError for another table, DamagedRun or DamagedStudy if a file was altered.
     """
     if table not in TABLES:
         raise StudyError(f"table={table!r} is not known: choose one of {', '.join(TABLES)}")
     found = {}
-    for run in dict.fromkeys(Run(p, Path(store or STORE)) for p in protocols):
-        if run.failure or not run.done:
-            continue
+    runs = {run.name: run for run in (Run(p, Path(store or STORE)) for p in protocols)}
+    finished = {name: run for name, run in runs.items() if run.done and not run.failure}
+    if left_out := [f"{name} ({run.state})" for name, run in runs.items() if name not in finished]:
+        warnings.warn(
+            f"{len(left_out)} of {len(runs)} runs are not finished in {store or STORE} and left out: "
+            f"{first_of(left_out, 3)}; lib.runs.sweep computes them",
+            stacklevel=2,
+        )
+    for run in finished.values():
         frame = run.table(table)
         if len(frame):
             found[run] = frame

@@ -204,11 +204,17 @@ def test_an_unknown_table_is_refused_with_the_known_ones(tiny_protocol, whole):
         load("accuracies", [tiny_protocol()], whole)
 
 
-def test_a_run_that_is_not_there_is_refused_with_its_state(tiny_protocol, whole, partial):
-    with refused("seed5", "missing", str(whole)):
-        load("rounds", [tiny_protocol(), tiny_protocol(seed=5)], whole)
-    with refused("partial", str(partial)):
-        load("rounds", [tiny_protocol()], partial)
+def test_a_run_that_is_not_finished_is_left_out_with_a_warning_that_names_it(tiny_protocol, whole, partial):
+    with pytest.warns(UserWarning, match=r"1 of 2 runs .*seed5.*\(missing\)"):
+        assert load("rounds", [tiny_protocol(), tiny_protocol(seed=5)], whole)["seed"].unique().tolist() == [0]
+    with pytest.warns(UserWarning, match=r"1 of 1 runs .*\(partial\)"):
+        assert load("rounds", [tiny_protocol()], partial).empty
+
+
+def test_one_run_asked_for_in_two_ways_is_one(tiny_protocol, whole):
+    """Precision and threads are no part of what a run is."""
+    asked = [tiny_protocol(), tiny_protocol(threads=2)]
+    assert len(load("rounds", asked, whole)) == len(load("rounds", asked[:1], whole))
 
 
 def test_no_store_is_the_checkouts_own(tiny_protocol, tmp_path, monkeypatch):
