@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmarks import encoding, runs, scoring, training
 from benchmarks.bench import Bench, peak
-from lib.fields import StudyError, meant, names, one_of
+from lib.errors import StudyError, did_you_mean, join_or, names
 from lib.method.active_learning import settled
 from lib.runs.provenance import ROOT, commit, processor
 
@@ -44,7 +44,8 @@ def main(hub: str = "", only: str = "", precision: str = "auto", folder: Path = 
     for name in chosen:
         if name not in MEASUREMENTS:
             raise StudyError(
-                f"--only {only}: no measurement {name!r}{meant(name, MEASUREMENTS)}: choose from {one_of(MEASUREMENTS)}"
+                f"--only {only}: no measurement {name!r}{did_you_mean(name, MEASUREMENTS)}: choose from "
+                f"{join_or(MEASUREMENTS)}"
             )
     return benchmark(Bench(hub=hub, precision=precision), chosen, folder)
 

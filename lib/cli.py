@@ -22,7 +22,7 @@ from lib.command.notebooks import (
     read_notebooks,
 )
 from lib.command.run import carry_out, prepare_environment, stay_offline, stop_on_signals
-from lib.fields import StudyError, meant
+from lib.errors import StudyError, did_you_mean
 from lib.protocol import PROFILES, choices
 from lib.runs.results import STORE
 
@@ -72,7 +72,8 @@ class RunByDefault(click.Group):
         if not self.get_command(ctx, args[0]):
             names = [*self.commands, "test"]
             raise click.UsageError(
-                f"unknown command {args[0]!r}{meant(args[0], names)}: choose from {', '.join(names)}, or see --help"
+                f"unknown command {args[0]!r}{did_you_mean(args[0], names)}: choose from {', '.join(names)}, or see "
+                "--help"
             )
         return super().resolve_command(ctx, args)
 
@@ -117,7 +118,7 @@ class Choice(click.Choice):
     """click's, whose error names the nearest choice."""
 
     def get_invalid_choice_message(self, value, ctx):
-        return f"{value!r}{meant(value, self.choices)}: choose from {', '.join(self.choices)}"
+        return f"{value!r}{did_you_mean(value, self.choices)}: choose from {', '.join(self.choices)}"
 
 
 def address(ctx, param, value: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.fields import StudyError, meant, names, one_of, whole_numbers
+from lib.errors import StudyError, did_you_mean, join_or, names, whole_numbers
 from lib.method.acquisition import STRATEGIES
 
 # Raise it when a change of code or of a package changes the numbers of a run: tests/method/test_golden.py notices.
@@ -180,7 +180,7 @@ def checked(field: dataclasses.Field, value):
     if not isinstance(value, kind) or isinstance(value, bool):
         raise StudyError(f"{given} is not allowed: {name} must be of type {kind.__name__}")
     if (allowed := choices(name)) and value not in allowed:
-        raise StudyError(f"{given} is not known{meant(value, allowed)}: choose {one_of(allowed)}")
+        raise StudyError(f"{given} is not known{did_you_mean(value, allowed)}: choose {join_or(allowed)}")
     if limits := field.metadata["range"]:
         low, high = limits
         if not low <= value <= high:  # also refuses nan
@@ -243,8 +243,8 @@ class Profile:
         for task in chosen:
             if task not in self.tasks:
                 raise StudyError(
-                    f"task {task!r} is not in profile {self.name!r}{meant(task, self.tasks)}: choose "
-                    f"{one_of(self.tasks)}, or another profile"
+                    f"task {task!r} is not in profile {self.name!r}{did_you_mean(task, self.tasks)}: choose "
+                    f"{join_or(self.tasks)}, or another profile"
                 )
         return chosen
 
@@ -261,7 +261,7 @@ class Profile:
         tasks, strategies = self.choose(tasks), names("strategies", strategies)
         frozen = whole_numbers("frozen", frozen) or self.frozen
         if not strategies:
-            raise StudyError(f"strategies is empty: give one or more of {one_of(choices('strategy'))}")
+            raise StudyError(f"strategies is empty: give one or more of {join_or(choices('strategy'))}")
         changes = {field: value for field, value in changes.items() if value is not None}
         for field in changes:
             if field in IDENTITY or field not in {f.name for f in dataclasses.fields(Protocol)}:
@@ -346,7 +346,7 @@ def profile(name: str) -> Profile:
     if name.endswith(".json"):
         return read_profile(Path(name))
     if name not in PROFILES:
-        raise StudyError(f"profile={name!r} is not known{meant(name, PROFILES)}: choose {one_of(PROFILES)}")
+        raise StudyError(f"profile={name!r} is not known{did_you_mean(name, PROFILES)}: choose {join_or(PROFILES)}")
     return PROFILES[name]
 
 

@@ -18,7 +18,7 @@ from lib import cli
 from lib.command.execution import KERNEL
 from lib.command.notebooks import ON_REQUEST, Command
 from lib.data import sources
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method import active_learning, training
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -10,8 +10,7 @@ import lib
 
 FOLDER = Path(lib.__file__).parent
 ORDER = [  # from the ground up; in a row, what does not know of each other
-    ["acquisition"],  # of lib.method: it knows of nothing in lib, and errors and protocols name strategies
-    ["fields"],
+    ["errors", "acquisition"],  # the latter of lib.method: it knows of nothing in lib, and protocols name strategies
     ["protocol"],
     ["data"],
     ["method"],

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method.active_learning import prepare, settled
 from lib.method.scoring import evaluate
 from lib.method.training import train

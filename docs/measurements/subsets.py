@@ -12,7 +12,7 @@ import numpy as np
 from lib.data import study_rows
 from lib.data.study_rows import FACTS, SPLITS
 from lib.data.tasks import read_texts
-from lib.fields import StudyError
+from lib.errors import StudyError
 
 PINNED = {"mnli": (20_000, 2000), "qnli": (20_000, 2000), "sst2": (20_000, 872), "snli": (20_000, 2000)}
 PINNED |= {"trec": (5452, 500)}  # task → rows of each split

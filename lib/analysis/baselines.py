@@ -20,8 +20,8 @@ from threadpoolctl import threadpool_limits
 
 from lib.data import sources
 from lib.data.rows import load_tokenizer, tokenise
-from lib.data.tasks import Texts, read_texts
-from lib.fields import StudyError, display_name
+from lib.data.tasks import Texts, display_name, read_texts
+from lib.errors import StudyError
 from lib.protocol import IDENTITY, Protocol, digest
 from lib.runs import published, results
 from lib.runs.files import flush

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lib.analysis import advice, baselines, statistics, worth
 from lib.analysis.wording import NOTHING, number
-from lib.fields import display_name
+from lib.data.tasks import display_name
 from lib.protocol import Profile, Protocol
 from lib.runs import results
 

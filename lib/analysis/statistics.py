@@ -9,7 +9,8 @@ import pandas as pd
 from scipy import special, stats
 from statsmodels.stats.weightstats import ttost_paired
 
-from lib.fields import StudyError, display_name
+from lib.data.tasks import display_name
+from lib.errors import StudyError
 
 LEVEL = 0.95  # of every interval: sentences and figures take it and its name from here
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)

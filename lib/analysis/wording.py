@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.analysis.statistics import INTERVAL
 from lib.data.escaping import in_markdown
-from lib.fields import display_name
+from lib.data.tasks import display_name
 
 NOTHING = "The runs that this needs are not there."
 HARDLY = 0.05  # so little above chance is nothing learnt; of very uneven classes a tenth of what there is to learn

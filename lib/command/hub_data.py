@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from lib.data import sources
-from lib.fields import StudyError, brief
+from lib.errors import StudyError, brief
 
 HUB = "hub:"  # --data hub:ID[:CONFIG]
 VALIDATION = ("validation", "dev", "valid", "test")  # what a split for validation is called, the best first

@@ -13,7 +13,7 @@ from lib.command.notebooks import read_parameters
 from lib.data.columns import Columns
 from lib.data.files import read_table
 from lib.data.own_rows import NO_ROW_LEFT, OwnRows, read_rows
-from lib.fields import StudyError, counted, first_of
+from lib.errors import StudyError, counted, truncated
 from lib.runs.files import write_text
 
 PARAMETER = re.compile(r"^(?P<name>\w+)(?P<kind>: \w+)? = (?P<value>.+?)(?P<comment>  #.*)?$")
@@ -87,7 +87,7 @@ def checked(file: Path, given: dict, there: dict) -> tuple[dict, OwnRows]:
 
 
 def said(rows: OwnRows) -> str:
-    text, classes = " and ".join(map(repr, rows.columns)), first_of([*map(repr, rows.labels)], 8)
+    text, classes = " and ".join(map(repr, rows.columns)), truncated([*map(repr, rows.labels)], 8)
     return f"{rows.path.name}: {counted(len(rows), 'row')}, text in {text}, {len(rows.labels)} classes ({classes})"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from papermill import inspect_notebook
 
-from lib.fields import StudyError, meant
+from lib.errors import StudyError, did_you_mean
 
 OF_DATA = "01,02,04,05,06"  # notebooks that --data runs unless --only names others
 ON_REQUEST = ("07",)  # notebooks on the user's own data: run only if --only names them
@@ -57,7 +57,7 @@ def choose(notebooks: dict[Path, dict], only: str | None) -> dict[Path, dict]:
     for name in wanted:
         if name not in known:
             raise StudyError(
-                f"--only {only!r}: no notebook {name!r}{meant(name, known)}: choose from {', '.join(numbers)}, "
+                f"--only {only!r}: no notebook {name!r}{did_you_mean(name, known)}: choose from {', '.join(numbers)}, "
                 "as in --only 02,04"
             )
     chosen = {known[name] for name in wanted}
@@ -95,7 +95,7 @@ def check_names(pairs: list[tuple[str, str]], notebooks: dict[Path, dict], every
             only = "only notebook {} has" if len(others) == 1 else "only notebooks {} have"
             raise StudyError(f"-p {name} {value}: {only.format(', '.join(others))} it: add --only {others[0]}")
         if name not in known:
-            near = meant(name, known)
+            near = did_you_mean(name, known)
             raise StudyError(f"-p {name} {value}: no chosen notebook has it{near}: choose from {', '.join(known)}")
 
 

@@ -21,7 +21,7 @@ from lib.data.own_rows import NO_ROW_LEFT, OwnRows, read_rows
 from lib.data.split import FEW, Split, apart, split
 from lib.data.tasks import TASKS, UNLABELLED
 from lib.data.values import as_text
-from lib.fields import StudyError, counted, first_of
+from lib.errors import StudyError, counted, truncated
 from lib.protocol import PROFILES, digest, read_profile
 from lib.runs.files import write_json, write_text
 from lib.runs.published import OWN_DATA
@@ -198,7 +198,7 @@ def write(rows: OwnRows, parts: Split, sizes: dict, name: str, place: Path) -> P
 
 def told(rows: OwnRows, label: str, parts: Split, sizes: dict, seeds: int) -> Iterator[str]:
     """What was made of the file, before anything is computed. The rows left out and those that are used add up."""
-    classes = first_of([*map(repr, rows.labels)], 8)
+    classes = truncated([*map(repr, rows.labels)], 8)
     text = " and ".join(map(repr, rows.columns))
     yield (
         f"{rows.path.name}: {counted(rows.in_file, 'row')}, text in {text}, labels in {label!r}: {len(rows.labels)} "
@@ -207,9 +207,9 @@ def told(rows: OwnRows, label: str, parts: Split, sizes: dict, seeds: int) -> It
     yield from (*rows.notes, *parts.notes)
     validated, every = {row[-1] for row in parts.validation}, Counter(row[-1] for row in parts.train + parts.validation)
     if unseen := [name for c, name in enumerate(rows.labels) if c not in validated]:
-        yield f"classes without a row to validate: {first_of([*map(repr, unseen)], 8)}"
+        yield f"classes without a row to validate: {truncated([*map(repr, unseen)], 8)}"
     if rare := [f"{name!r} {every[c]}" for c, name in enumerate(rows.labels) if every[c] < FEW]:
-        yield f"classes with fewer than {FEW} rows, too few to learn or to judge: {first_of(rare, 8)}"
+        yield f"classes with fewer than {FEW} rows, too few to learn or to judge: {truncated(rare, 8)}"
     start, query, rounds = sizes["start"], sizes["query"], sizes["rounds"]
     yield (
         f"{len(parts.train):,} rows to train on, {len(parts.validation):,} to validate; from {start} labels, "

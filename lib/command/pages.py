@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 
-from lib.fields import StudyError
+from lib.errors import StudyError
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 INDEX = "index.html"

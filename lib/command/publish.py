@@ -16,7 +16,7 @@ import pandas as pd
 from lib.analysis.learnt import compare, overview
 from lib.command.execution import UNFINISHED
 from lib.command.pages import without_widgets
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.protocol import Profile
 from lib.runs import published
 from lib.runs.files import read_json

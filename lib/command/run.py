@@ -13,7 +13,7 @@ from lib.command.execution import KERNEL, MISTAKES, NOTHING, execute_all
 from lib.command.notebooks import Command, nearest
 from lib.data import sources
 from lib.data.tasks import texts_of
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.protocol import digest, profile
 from lib.runs.cluster import answers, local_cluster
 from lib.runs.compute import Outcome, failed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lib.command.notebooks import Command
 from lib.data.tasks import training_rows
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.protocol import digest, profile
 from lib.runs.costs import plan as plan_runs
 from lib.runs.ledger import ledger, older, summary

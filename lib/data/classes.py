@@ -12,7 +12,7 @@ import numpy as np
 from lib.data.spelling import in_order, one_spelling, parts_of, plain, say_alike, say_several
 from lib.data.tasks import UNLABELLED
 from lib.data.values import is_missing
-from lib.fields import StudyError, first_of, names, one_of
+from lib.errors import StudyError, join_or, names, truncated
 
 MANY, SHARE = 20, 0.8  # more classes than this, one for so much of the rows: the column holds something else
 
@@ -111,10 +111,10 @@ def classes_of(rows: list[tuple[int, dict[str, str]]], column: str, classes, pat
                 f"if it is a class, add it to labels{quoted}"
             )
     if others:
-        found = [f"{held!r} (row {first_of(places, 1)})" for held, places in list(others.items())[:MANY]]
+        found = [f"{held!r} (row {truncated(places, 1)})" for held, places in list(others.items())[:MANY]]
         some, are, it = ("labels", "are", "them") if len(others) > 1 else ("label", "is", "it")
         raise StudyError(
             f"{path}: the {some} {', '.join(found)} in column {column!r} {are} not in the list: "
-            f"choose {one_of(map(repr, classes))}, or add {it} to labels{quoted}"
+            f"choose {join_or(map(repr, classes))}, or add {it} to labels{quoted}"
         )
     return np.array([numbers[row.get(column, "")] for _, row in rows], np.int64)

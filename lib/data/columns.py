@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lib.data.values import as_text
-from lib.fields import StudyError, first_of, meant
+from lib.errors import StudyError, did_you_mean, truncated
 
 TEXTS = ("text", "sentence", "review", "message", "content", "comment", "tweet", "body", "question", "title")
 PAIRS = (("premise", "hypothesis"), ("sentence1", "sentence2"), ("question1", "question2"), ("question", "sentence"))
@@ -21,7 +21,7 @@ class Columns:
         """The name of a column that is there. Raises StudyError."""
         name = given.strip()
         if name not in self.names:
-            hint = f"{meant(name, self.names)}: choose from {first_of([*map(repr, self.names)])}"
+            hint = f"{did_you_mean(name, self.names)}: choose from {truncated([*map(repr, self.names)])}"
             raise StudyError(f"{option} {name}: {self.path.name} has no column {name!r}{hint}")
         return name
 
@@ -48,12 +48,12 @@ class Columns:
         if len(found) == 1:
             return found[0]
         if found:
-            listed = first_of([*map(repr, found)], 8)
+            listed = truncated([*map(repr, found)], 8)
             raise StudyError(
                 f"{self.path.name}: {len(found)} columns could hold {what} ({listed}): name the right one, "
                 f"{option} COLUMN"
             )
-        there = f"no column looks like {what} (there are {first_of([*map(repr, self.names)])})"
+        there = f"no column looks like {what} (there are {truncated([*map(repr, self.names)])})"
         raise StudyError(f"{self.path.name}: {there}: name it, {option} COLUMN{otherwise}")
 
     def distinct(self, name: str) -> int:

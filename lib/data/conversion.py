@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from lib.fields import StudyError, brief, one_of
+from lib.errors import StudyError, brief, join_or
 
 NAMES = {  # of DistilBERT's parameters
     "transformer.layer": "encoder.layer",
@@ -113,4 +113,4 @@ def renamed(kind: str, model) -> tuple[dict, dict]:
 def check_kind(kind: str | None, given: str) -> None:
     """Raises StudyError for a checkpoint that is not of BERT's kind."""
     if kind not in KINDS:
-        raise StudyError(f"{given} has model_type {kind!r}: choose a checkpoint of {one_of(map(repr, KINDS))}")
+        raise StudyError(f"{given} has model_type {kind!r}: choose a checkpoint of {join_or(map(repr, KINDS))}")

@@ -3,7 +3,7 @@
 import codecs
 from pathlib import Path
 
-from lib.fields import StudyError
+from lib.errors import StudyError
 
 # of text that is not UTF-8, the likeliest first: Western Europe, Cyrillic, Chinese, Arabic, Thai
 ENCODINGS = ["cp1252", "cp1251", "gb18030", "cp1256", "cp874"]

@@ -19,7 +19,7 @@ from statistics import median
 from lib.data.encodings import decoded
 from lib.data.escaping import from_cell
 from lib.data.values import as_text, plain
-from lib.fields import StudyError, brief, first_of, one_of
+from lib.errors import StudyError, brief, join_or, truncated
 
 LARGEST = 2**53  # whole numbers above it are not exact as floats
 LONGEST = 2**31 - 1  # characters of a field; a text is cut at max_length tokens later
@@ -67,12 +67,13 @@ def unpacked(path: Path) -> tuple[bytes, str]:
             names = [name for name in archive.namelist() if not name.startswith("__MACOSX") and name[-1] != "/"]
             fitting = [name for name in names if Path(name).suffix.lower() in FORMATS]
             if len(fitting) != 1:
-                held = f"{len(names)} files ({first_of(names, 5)})" if names else "no file"
-                raise StudyError(f"{path} holds {held}: give a zip with one that ends in {one_of(FORMATS)}")
+                held = f"{len(names)} files ({truncated(names, 5)})" if names else "no file"
+                raise StudyError(f"{path} holds {held}: give a zip with one that ends in {join_or(FORMATS)}")
             return archive.read(fitting[0]), Path(fitting[0]).suffix.lower()
     if (kind := inside.suffix.lower()) not in FORMATS:
         raise StudyError(
-            f"{path}: its name must end in {one_of(FORMATS)}, or in one of these and {one_of(PACKED)}: give such a file"
+            f"{path}: its name must end in {join_or(FORMATS)}, or in one of these and {join_or(PACKED)}: give such a "
+            "file"
         )
     content = path.read_bytes()
     return gzip.decompress(content) if packed == ".gz" else content, kind
@@ -82,7 +83,7 @@ def check_beginning(content: bytes, kind: str, path: Path) -> None:
     """Raises StudyError for content that begins as another format than the one that its name says."""
     for beginning, (what, fitting) in BEGINNINGS.items():
         if content.startswith(beginning) and kind != fitting:
-            raise StudyError(f"{path}: its name ends in {kind}, but it is {what}: save it as {one_of(FORMATS)}")
+            raise StudyError(f"{path}: its name ends in {kind}, but it is {what}: save it as {join_or(FORMATS)}")
 
 
 def as_whole(rows: list[dict]) -> list[dict]:
@@ -119,7 +120,7 @@ def under_header(lines: list[tuple[int, list]], path: Path) -> tuple[list[dict],
     shown = [[from_cell(cell) if isinstance(cell, str) else cell for cell in cells] for cells in table]
     hidden = sum(before != after for before, after in zip(table, shown, strict=True))
     above = [repr(as_text(lines[n][1][place])) for n in range(top) for place in filled[n]]
-    notes = [f"left out above the header: {first_of(above, 3)}"] if titles else []
+    notes = [f"left out above the header: {truncated(above, 3)}"] if titles else []
     notes += [f"left out, an apostrophe that hides a formula: in {hidden} rows"] if hidden else []
     return [dict(zip(names, cells, strict=True)) for cells in shown], notes
 
@@ -139,7 +140,7 @@ def column_names(header, path: Path) -> list[str]:
     """
     found = [name.strip() or f"column {place}" for place, name in enumerate(header, 1)]
     if twice := [repr(name) for name, times in Counter(found).items() if times > 1]:
-        raise StudyError(f"{path}: two columns have the same name, {first_of(twice)}: rename one of them")
+        raise StudyError(f"{path}: two columns have the same name, {truncated(twice)}: rename one of them")
     return found
 
 
@@ -270,10 +271,10 @@ def read_xlsx(content: bytes, path: Path) -> tuple[list[dict], list[str]]:
         lacking = [cell for cell in formulas if cell.coordinate in empty]
         for cell in lacking:
             values[cell.row - 1][cell.column - 1] = str(getattr(cell.value, "text", cell.value))
-        places = first_of([cell.coordinate for cell in lacking], 3)
+        places = truncated([cell.coordinate for cell in lacking], 3)
         notes += [f"formulas without a result, read as they are: {places}; Excel saves results"] if lacking else []
         merged = [str(cells) for cells in whole.merged_cells.ranges]
-        notes += [f"merged cells, of which the first alone has the value: {first_of(merged, 3)}"] if merged else []
+        notes += [f"merged cells, of which the first alone has the value: {truncated(merged, 3)}"] if merged else []
     used = sorted({place for cells in values for place, cell in enumerate(cells) if cell is not None})
     table = [
         (number, [cells[place] if place < len(cells) else None for place in used])  # formatted cells may lie around it

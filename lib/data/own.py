@@ -8,7 +8,7 @@ import json
 from functools import cache
 from pathlib import Path
 
-from lib.fields import StudyError
+from lib.errors import StudyError
 
 ABOUT, TRAIN, VALIDATION = "about.json", "train.jsonl", "validation.jsonl"
 

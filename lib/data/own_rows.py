@@ -13,7 +13,7 @@ from lib.data.files import read_table
 from lib.data.sources import ROOT
 from lib.data.tasks import UNLABELLED
 from lib.data.values import as_text
-from lib.fields import StudyError, counted, first_of, meant
+from lib.errors import StudyError, counted, did_you_mean, truncated
 from lib.protocol import digest
 
 NO_ROW_LEFT = "no row is left to label"
@@ -65,8 +65,8 @@ def read_rows(
     found = list(dict.fromkeys(name for _, row in table for name in row))
     for name in filter(None, (*columns, label_column, answers)):
         if name not in found:
-            listed = first_of([*map(repr, found)])
-            raise StudyError(f"{path} has no column {name!r}{meant(name, found)}: choose from {listed}")
+            listed = truncated([*map(repr, found)])
+            raise StudyError(f"{path} has no column {name!r}{did_you_mean(name, found)}: choose from {listed}")
     if len(set(columns)) < len(columns) or not columns:
         raise StudyError(f"text columns {text_column!r} and {second_text_column!r}: name one, or two different ones")
     for name in (label_column, answers):
@@ -132,25 +132,25 @@ def different(table, columns, sources, path: Path, contradicting: str) -> tuple[
         first = {texts: row for texts, row in first.items() if texts not in doubtful}
         if not first:
             raise StudyError(
-                f"{path}: every text has two labels, as {first_of(labels, 2)}: correct them, or name others"
+                f"{path}: every text has two labels, as {truncated(labels, 2)}: correct them, or name others"
             )
     elif labels:
         what = "the same text but different labels: correct one of each two"
-        raise StudyError(f"{path}: {first_of(labels)} have {what}")
+        raise StudyError(f"{path}: {truncated(labels)} have {what}")
     repeated = sum(times[texts] - 1 for texts in first)
     notes = [f"left out, without text: {counted(len(missing), 'row')}{written(missing)}"] if missing else []
     notes += [f"left out, since their text occurs before: {counted(repeated, 'row')}"] if repeated else []
     if labels:
         rows = sum(times[texts] for texts in doubtful)
         notes.append(f"left out, since their text has different labels: {counted(rows, 'row')}")
-    notes += [f"the same text but different answers, of which the first holds: {first_of(answers)}"] if answers else []
+    notes += [f"the same text but different answers, of which the first holds: {truncated(answers)}"] if answers else []
     return list(first.values()), notes
 
 
 def written(missing: list[str]) -> str:
     """How a file writes that there is no text, beside empty cells: " ('nan' in 16 rows)"."""
     words = [f"{word!r} in {counted(number, 'row')}" for word, number in Counter(missing).most_common() if word]
-    return f" ({first_of(words, 5)})" if words else ""
+    return f" ({truncated(words, 5)})" if words else ""
 
 
 def write_demonstration(path: Path = DEMONSTRATION, rows: int = 200) -> Path:

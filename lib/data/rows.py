@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lib.data import sources
-from lib.fields import StudyError, brief
+from lib.errors import StudyError, brief
 from lib.protocol import digest
 
 if TYPE_CHECKING:  # it needs torch, which takes seconds to import, and texts are read without

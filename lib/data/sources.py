@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
 from pathlib import Path
@@ -17,7 +18,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from lib.data.conversion import as_bert, check_kind
-from lib.fields import StudyError, one_of
+from lib.errors import StudyError, join_or
 from lib.protocol import digest
 
 HUB = "https://huggingface.co"
@@ -46,13 +47,14 @@ ENCODERS = {
 # name → `weights_fingerprint` of its files as the package has them: a run is known by it where the package is not there
 FINGERPRINTS = {"all-MiniLM-L6-v2": "165af7472c9075cc1184c6a9720b79baf6da0082afa5d0de1d58da3b2c9a6a3a"}
 
-# data set → (Hub id, revision, folder below --hub). TREC's is a branch, which may move: the Hub keeps its parquet files
-# on no other. Rows of the study are pinned by their hashes (lib/data/subsets), whatever the revision.
-DATASETS = {
-    "glue": ("nyu-mll/glue", "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c", "glue"),
-    "snli": ("stanfordnlp/snli", "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b", "snli"),
-    "trec": ("CogComp/trec", "refs/convert/parquet", "trec"),
-}
+
+@dataclass(frozen=True)
+class HubData:
+    """A data set of the Hub."""
+
+    name: str  # its id
+    revision: str
+    folder: str  # where it lies below --hub
 
 
 def fetch_texts() -> Path:
@@ -101,10 +103,9 @@ def text_file(name: str) -> Path:
     return path
 
 
-def load_split(data: str, config: str, split: str, hub: str = ""):
+def load_split(data: HubData, config: str, split: str, hub: str = ""):
     """A `datasets.Dataset`: from the Hub at its revision or, the same code, from a folder laid out like it."""
-    name, revision, below = DATASETS[data]
-    path = name
+    path, revision, below = data.name, data.revision, data.folder
     if hub:
         path, revision = str(Path(hub) / below), None
         if not Path(path).is_dir():
@@ -228,7 +229,7 @@ def _from_hub(encoder: str) -> Path:
         patterns = ["*.safetensors", "config.json", "tokenizer*", "vocab*", "special_tokens_map.json"]
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
     except Exception as error:
-        known = one_of([*ENCODERS, "a checkpoint folder", "ID@REVISION of the Hub"])
+        known = join_or([*ENCODERS, "a checkpoint folder", "ID@REVISION of the Hub"])
         raise StudyError(
             f"encoder={encoder!r} is neither packaged nor a folder, and the Hub did not give it "
             f"({type(error).__name__}): choose {known}"

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
 
-from lib.fields import first_of
+from lib.errors import truncated
 
 # soft hyphen, zero width, byte order mark, direction, controls; joiners after Latin letters, where they join nothing
 INVISIBLE = re.compile(
@@ -63,7 +63,7 @@ def one_spelling(counts: Counter, given: Iterable[str]) -> tuple[dict[str, str],
         now |= {label: shortest for label, name in now.items() if name in names and name not in given}
     changed = {label: name for label, name in now.items() if label != name}
     merged = [f"{visibly(label)} ({counts[label]} rows) as {name!r}" for label, name in changed.items()]
-    return changed, [f"labels that are read as the same class: {first_of(merged)}"] if merged else []
+    return changed, [f"labels that are read as the same class: {truncated(merged)}"] if merged else []
 
 
 def visibly(label: str) -> str:
@@ -80,7 +80,7 @@ def say_alike(classes: Iterable[str]) -> list[str]:
     if not found:
         return []
     return [
-        f"classes that may be one: {first_of(found, 5)}; if so, write them alike in the file, or name each class once "
+        f"classes that may be one: {truncated(found, 5)}; if so, write them alike in the file, or name each class once "
         "in labels"
     ]
 
@@ -117,6 +117,6 @@ def say_several(counts: Counter, given: Iterable[str]) -> list[str]:
         return []
     found = [f"{label!r} ({', '.join(parts)}; {counts[label]} rows)" for label, parts in several.items()]
     return [
-        f"cells that seem to hold several labels: {first_of(found, 5)}; a row has one class, and each of these counts "
+        f"cells that seem to hold several labels: {truncated(found, 5)}; a row has one class, and each of these counts "
         "as a class of its own: give each row one label"
     ]

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from lib.fields import StudyError, counted
+from lib.errors import StudyError, counted
 
 VALIDATION = 5  # every fifth row of each class is for validation
 LARGEST = 0.1  # of all rows: a larger group of rows that share a text is no longer kept together

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lib.data.words import overlap
-from lib.fields import StudyError
+from lib.errors import StudyError
 
 FOLDER = Path(__file__).resolve().parent / "subsets"
 SPLITS = ("train", "validation")

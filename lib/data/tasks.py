@@ -10,7 +10,8 @@ import numpy as np
 
 from lib.data import own, sources, study_rows
 from lib.data.rows import Rows, remembered
-from lib.fields import StudyError, display_name, meant, one_of
+from lib.errors import StudyError, did_you_mean, join_or
+from lib.method.acquisition import STRATEGIES
 from lib.protocol import Protocol
 
 UNLABELLED = -1  # the label of a row without a gold label
@@ -23,24 +24,42 @@ class Source:
 
     labels: tuple[str, ...]
     columns: tuple[str, ...]  # text columns: one, or two for pairs
-    data: str = ""  # a key of lib.data.sources.DATASETS; empty: a text file of the quick profile
+    data: sources.HubData | None = None  # none: a text file of the quick profile
     config: str = ""
     validation: str = "validation"
     label: str = "label"  # column of the label
+    title: str = ""  # as figures and sentences write it; empty: the task's name
 
 
 NLI = ("entailment", "neutral", "contradiction")
 QUESTIONS = ("ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM")  # what is asked for (Li and Roth 2002)
+# TREC's revision is a branch, which may move: the Hub keeps its parquet files on no other. Rows of the study are pinned
+# by their hashes (lib/data/subsets), whatever the revision.
+GLUE = sources.HubData("nyu-mll/glue", "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c", "glue")
+SNLI = sources.HubData("stanfordnlp/snli", "cdb5c3d5eed6ead6e5a341c8e56e669bb666725b", "snli")
+TREC = sources.HubData("CogComp/trec", "refs/convert/parquet", "trec")
 TASKS = {
-    "sst2": Source(("negative", "positive"), ("sentence",), "glue", "sst2"),
-    "qnli": Source(("entailment", "not_entailment"), ("question", "sentence"), "glue", "qnli"),
-    "mnli": Source(NLI, ("premise", "hypothesis"), "glue", "mnli", "validation_matched"),
-    "snli": Source(NLI, ("premise", "hypothesis"), "snli", "plain_text"),
-    "trec": Source(QUESTIONS, ("text",), "trec", "default", "test", "coarse_label"),
+    "sst2": Source(("negative", "positive"), ("sentence",), GLUE, "sst2", title="SST-2"),
+    "qnli": Source(("entailment", "not_entailment"), ("question", "sentence"), GLUE, "qnli", title="QNLI"),
+    "mnli": Source(NLI, ("premise", "hypothesis"), GLUE, "mnli", "validation_matched", title="MNLI"),
+    "snli": Source(NLI, ("premise", "hypothesis"), SNLI, "plain_text", title="SNLI"),
+    "trec": Source(QUESTIONS, ("text",), TREC, "default", "test", "coarse_label", title="TREC"),
     "reviews": Source(("negative", "positive"), ("sentence",)),
-    "kinds": Source(("tweet", "product review", "movie review", "editorial"), ("text",)),
+    "kinds": Source(("tweet", "product review", "movie review", "editorial"), ("text",), title="kinds of text"),
     "editorials": Source(("next", "same editorial", "other editorial"), ("first", "second")),
 }
+
+
+def display_name(name) -> str:
+    """A task or strategy as a reader should see it, as plain text; what neither is stays as it is.
+
+    Whoever shows it escapes it for the place: figures draw all text as it is, sentences have
+    `lib.analysis.wording.named`, pages `lib.data.escaping`.
+    """
+    name = str(name)
+    if name in STRATEGIES:  # one of somebody's own may be a function alone
+        return getattr(STRATEGIES[name], "title", name.replace("_", " "))
+    return TASKS[name].title or name if name in TASKS else name
 
 
 @dataclass(frozen=True)
@@ -100,7 +119,7 @@ def source_of(name: str, hub: str = "") -> Source:
         about = own.read_about(hub)
         return Source(tuple(about["labels"]), tuple(about["columns"]))
     if name not in TASKS:
-        raise StudyError(f"task={name!r} is not known{meant(name, TASKS)}: choose {one_of(TASKS)}")
+        raise StudyError(f"task={name!r} is not known{did_you_mean(name, TASKS)}: choose {join_or(TASKS)}")
     return TASKS[name]
 
 
@@ -189,7 +208,7 @@ def _read_split(source: Source, split: str, hub: str) -> list[tuple]:
     where = f"{source.config}/{split} of {hub or 'the Hub'}"
     missing = {*source.columns, source.label} - set(data.column_names)
     if missing:
-        raise StudyError(f"{where} has no column {one_of(sorted(missing))}, only {', '.join(data.column_names)}")
+        raise StudyError(f"{where} has no column {join_or(sorted(missing))}, only {', '.join(data.column_names)}")
     names = getattr(data.features[source.label], "names", None)
     if names is not None and tuple(names) != source.labels:
         raise StudyError(f"{where} has the labels {', '.join(names)}, expected {', '.join(source.labels)}")
@@ -199,7 +218,7 @@ def _read_split(source: Source, split: str, hub: str) -> list[tuple]:
     unknown = {row[-1] for row in rows} - {UNLABELLED, *range(len(source.labels))}
     if unknown:
         raise StudyError(
-            f"{where} has the label {one_of(sorted(unknown, key=str))}: expected 0 to {len(source.labels) - 1}, "
+            f"{where} has the label {join_or(sorted(unknown, key=str))}: expected 0 to {len(source.labels) - 1}, "
             "or -1 for a row without a gold label"
         )
     return rows

@@ -7,8 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lib.errors import StudyError
 from lib.explorer.data import readable
-from lib.fields import StudyError
 from lib.protocol import IDENTITY, LOCATIONS, Protocol
 from lib.runs import published, results
 from lib.runs.files import read_json

@@ -4,9 +4,9 @@ import numpy as np
 
 from lib.data.escaping import in_html, isolated
 from lib.data.words import overlap, overlaps
+from lib.errors import StudyError
 from lib.explorer.data import Explored
 from lib.explorer.panes import number
-from lib.fields import StudyError
 
 LISTED = 50  # rows of each list
 LEFT = 'style="text-align: left"'  # words, where a page would set all cells right

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from lib.data import study_rows
-from lib.data.tasks import Texts, read_texts, source_of
+from lib.data.tasks import Texts, display_name, read_texts, source_of
 from lib.data.words import overlap
-from lib.fields import StudyError, display_name
+from lib.errors import StudyError
 from lib.protocol import IDENTITY, Protocol
 from lib.runs import results
 from lib.runs.results import Run

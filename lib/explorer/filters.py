@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import regex
 
+from lib.errors import StudyError
 from lib.explorer.data import NEVER
-from lib.fields import StudyError
 
 ANY = -1  # no class
 REPEATS = 10_000  # product of the counts in an expression: each repetition takes memory

@@ -6,9 +6,9 @@ from contextlib import contextmanager
 import ipywidgets as widgets
 from ipywidgets import Layout
 
+from lib.data.tasks import display_name
 from lib.explorer.catalogue import Catalogue, identity
 from lib.explorer.data import signed
-from lib.fields import display_name
 from lib.protocol import IDENTITY
 from lib.runs.results import Run
 

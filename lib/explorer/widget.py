@@ -11,12 +11,12 @@ import pandas as pd
 from IPython.display import Markdown
 
 from lib.data.escaping import in_cell, in_html, visible
+from lib.errors import StudyError
 from lib.explorer import catalogue, comparison, data, filters, panes, static
 from lib.explorer.controls import WRAPPED, Controls
 from lib.explorer.drawings import histogram
 from lib.explorer.grid import Grid, cells, columns, found
 from lib.explorer.picker import Picker
-from lib.fields import StudyError
 from lib.protocol import Protocol
 from lib.runs.results import Run
 

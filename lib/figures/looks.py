@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from lib.analysis.wording import NOTHING
 from lib.data.escaping import visible
-from lib.fields import display_name
+from lib.data.tasks import display_name
 from lib.protocol import choices
 
 NAMES = {"labelled": "labelled rows |T|", "frozen": "F", "area": "area under the curve"}  # of columns, on axes

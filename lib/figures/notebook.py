@@ -16,7 +16,7 @@ from pandas.api.types import is_numeric_dtype
 from lib.analysis.statistics import FEWEST
 from lib.analysis.wording import NOTHING, say_chance, say_data, say_precision, say_ties
 from lib.data.escaping import in_markdown
-from lib.fields import display_name
+from lib.data.tasks import display_name
 from lib.figures.looks import axis_label
 from lib.protocol import Profile, Protocol
 from lib.runs.provenance import ROOT, commit, processor

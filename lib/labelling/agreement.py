@@ -6,7 +6,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from lib.analysis.statistics import INTERVAL, LEVEL
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.figures.looks import colours, linestyle, panels, shared_legend
 from lib.labelling.state import Labelling
 from lib.method.acquisition import STRATEGIES

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from lib.data.escaping import in_markdown
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.labelling.journal import Journal, Said, read_lines
 from lib.labelling.state import Labelling, kappa
 

@@ -8,7 +8,7 @@ from difflib import SequenceMatcher
 
 from lib.data.escaping import shortened, visible
 from lib.data.tasks import UNLABELLED
-from lib.fields import first_of
+from lib.errors import truncated
 from lib.labelling.state import Labelling
 
 ALIKE = 0.6  # share of two texts in common from which on one is a correction of the other
@@ -75,11 +75,11 @@ def say_changes(labelling: Labelling) -> list[str]:
                 f"row {rows.numbers[n]}: {brief(line['texts'])} is now {brief(rows.texts[n])}" for line, n in found
             ]
             way = (
-                f"{len(found)} of them have a similar text in the same place ({first_of(examples, 2)}): set "
+                f"{len(found)} of them have a similar text in the same place ({truncated(examples, 2)}): set "
                 "corrected=True to keep their labels, or bring the old texts back"
             )
         places = [f"{line['number']}" for line in lost if "number" in line]
-        about = f" (rows {first_of(places)} when they were given)" if places else ""
+        about = f" (rows {truncated(places)} when they were given)" if places else ""
         notes.append(
             f"{len(lost)} answers in the journal are about texts that are not in {name}{about} and do not count: {way}"
         )
@@ -89,7 +89,7 @@ def say_changes(labelling: Labelling) -> list[str]:
             for line, n in differing
         ]
         notes.append(
-            f"{len(differing)} answers in the journal are not what {name} says ({first_of(told)}): the journal's "
+            f"{len(differing)} answers in the journal are not what {name} says ({truncated(told)}): the journal's "
             "count; set corrected=True to take the file's"
         )
     return notes

@@ -10,7 +10,7 @@ import numpy as np
 from lib.data.own_rows import OwnRows
 from lib.data.rows import Rows, check_embedded, load_tokenizer, tokenise
 from lib.data.tasks import UNLABELLED
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.labelling.background import ONE_AT_A_TIME, Background, Tell, Work, told
 from lib.method import scoring, uncertainty
 from lib.method.active_learning import device, settled

@@ -14,9 +14,9 @@ import pandas as pd
 
 from lib.data.escaping import in_cell, in_markdown
 from lib.data.rows import load_tokenizer
-from lib.data.tasks import UNLABELLED
+from lib.data.tasks import UNLABELLED, display_name
 from lib.data.values import SURROGATES, as_text
-from lib.fields import StudyError, display_name, one_of
+from lib.errors import StudyError, join_or
 from lib.labelling import annotators, changes
 from lib.labelling.agreement import LIMITS, say_accuracy
 from lib.labelling.chooser import as_tokens
@@ -176,7 +176,7 @@ def save_classifier(trained: Trained, folder: Path, card: str = "") -> str:
     if activation not in ACTIVATIONS:
         raise StudyError(
             f"encoder={trained.protocol.encoder!r} has hidden_act={activation!r}, which the exported score.py does not "
-            f"know: choose an encoder with {one_of(ACTIVATIONS)}"
+            f"know: choose an encoder with {join_or(ACTIVATIONS)}"
         )
     about = {"labels": trained.labels, "columns": trained.columns, "balance": trained.balance}
     about |= {"answers": trained.answers, "accuracy": trained.accuracy, "protocol": asdict(trained.protocol)}

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lib.fields import StudyError, first_of
+from lib.errors import StudyError, truncated
 
 FORMAT = 1
 
@@ -64,7 +64,7 @@ class Journal:
             )
         self.note = ""
         if damaged:
-            which = f"line {damaged[0]} is" if len(damaged) == 1 else f"lines {first_of(damaged)} are"
+            which = f"line {damaged[0]} is" if len(damaged) == 1 else f"lines {truncated(damaged)} are"
             self.note = (
                 f"{path.name}: {which} damaged and left out; all other lines count: mend by hand, or answer again"
             )

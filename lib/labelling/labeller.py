@@ -9,7 +9,7 @@ import anywidget
 import traitlets
 
 from lib.data.escaping import in_html, isolated, shortened, visible
-from lib.fields import StudyError, brief
+from lib.errors import StudyError, brief
 from lib.labelling.agreement import say_agreement, say_stop
 from lib.labelling.keys import class_keys, command_keys
 from lib.labelling.state import Labelling

@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 from lib.data.classes import class_names
 from lib.data.own_rows import OwnRows
 from lib.data.tasks import UNLABELLED
-from lib.fields import StudyError, one_of
+from lib.errors import StudyError, join_or
 from lib.labelling.chooser import Chooser, Wanted
 from lib.labelling.journal import Journal, Said
 from lib.method.model import Classifier
@@ -109,7 +109,7 @@ class Labelling:
         ambiguous: why one could label it otherwise, "" without a reason; None if it is clear.
         """
         if name not in self.rows.labels:
-            raise StudyError(f"label {name!r} is not in the list: choose {one_of(map(repr, self.rows.labels))}")
+            raise StudyError(f"label {name!r} is not in the list: choose {join_or(map(repr, self.rows.labels))}")
         self._answer(row, name, ambiguous)
 
     def skip(self, row: int, ambiguous: str | None = None) -> None:
@@ -266,7 +266,7 @@ def former_names(renamed: str, labels: tuple[str, ...]) -> dict[str, str]:
         if not sign or not former or present not in labels:
             raise StudyError(
                 f"renamed={renamed!r} is not allowed: write 'former name=present name', the present one being "
-                f"{one_of(map(repr, labels))}"
+                f"{join_or(map(repr, labels))}"
             )
         if former in labels:
             raise StudyError(f"renamed={renamed!r}: {former!r} is still a class: leave it out of labels")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib.fields import StudyError, brief
+from lib.errors import StudyError, brief
 from lib.runs.files import flush
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from lib.data.tasks import Task, load_task
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method import gpus, scoring, uncertainty
 from lib.method.model import Classifier, build_classifier
 from lib.method.parameter_change import mean_absolute_difference, snapshot

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from lib.data import sources
 from lib.data.batches import Batch
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method.decoder import DECODERS, Dropout, drop
 from lib.protocol import Protocol
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lib.data.batches import Batch
 from lib.data.rows import Rows
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method import gpus
 from lib.method.model import Classifier
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method import active_learning
 from lib.protocol import COMPUTING, METHOD_VERSION, Protocol, digest, profile
 from lib.runs import published, results

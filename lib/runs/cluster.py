@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from lib.fields import StudyError, first_of
+from lib.errors import StudyError, truncated
 from lib.method import gpus
 from lib.protocol import METHOD_VERSION
 
@@ -136,7 +136,7 @@ def check_workers(client) -> None:
     versions = client.run(method_version, on_error="return")
     refused = [unfit(infos[at]["name"], at, infos[at]["nthreads"], versions.get(at)) for at in sorted(infos)]
     if refused := [line for line in refused if line]:
-        raise StudyError(f"{first_of(refused, 3)}. Nothing was computed")
+        raise StudyError(f"{truncated(refused, 3)}. Nothing was computed")
 
 
 def method_version() -> int:

@@ -14,7 +14,7 @@ from IPython import get_ipython
 from IPython.display import display
 from tqdm.auto import tqdm
 
-from lib.fields import StudyError, first_of
+from lib.errors import StudyError, truncated
 from lib.method import gpus
 from lib.protocol import METHOD_VERSION, Protocol
 from lib.runs import cluster, own_strategies, results
@@ -183,7 +183,7 @@ def _causes(failed: list[Outcome]) -> str:
     runs_of: dict[str, list[str]] = {}
     for outcome in failed:
         runs_of.setdefault(outcome.error, []).append(outcome.run)
-    return "; ".join(f"{first_of(runs, 1)}: {error}" for error, runs in runs_of.items())
+    return "; ".join(f"{truncated(runs, 1)}: {error}" for error, runs in runs_of.items())
 
 
 def report(failed: list[Outcome]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from lib.fields import display_name
+from lib.data.tasks import display_name
 from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, METHOD_VERSION, Protocol
 from lib.runs import published
 from lib.runs.costs import cost, plan, say_time

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method.acquisition import BUILT_IN, STRATEGIES, Strategy, highest
 from lib.protocol import digest
 

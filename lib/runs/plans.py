@@ -8,7 +8,7 @@ mistake in one of them.
 from itertools import chain
 
 from lib.data.tasks import training_rows
-from lib.fields import StudyError, one_of
+from lib.errors import StudyError, join_or
 from lib.protocol import Protocol
 from lib.protocol import profile as get_profile
 
@@ -92,7 +92,7 @@ def comparable(protocols: list[Protocol], of: str, minus) -> list[Protocol]:
 
 def check_levels(levels: list, of: str, minus) -> None:
     if minus not in levels:
-        raise StudyError(f"nothing to compare with: {of}={minus!r} is not among {one_of(levels)}; add it")
+        raise StudyError(f"nothing to compare with: {of}={minus!r} is not among {join_or(levels)}; add it")
     if levels == [minus]:
         raise StudyError(f"nothing to compare: {of}={minus!r} is alone; add another")
 

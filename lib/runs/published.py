@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from lib.data.sources import file_sha256
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.protocol import digest
 from lib.runs.files import flush, read_json, write_json
 from lib.runs.provenance import ROOT

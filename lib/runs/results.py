@@ -34,7 +34,7 @@ from filelock import FileLock
 
 from lib.data import sources
 from lib.data.tasks import rows_fingerprint
-from lib.fields import StudyError, first_of
+from lib.errors import StudyError, truncated
 from lib.protocol import COMPUTING, IDENTITY, LOCATIONS, METHOD_VERSION, Protocol, digest
 from lib.runs import own_strategies, published
 from lib.runs.files import flush, read_json, write_json
@@ -332,7 +332,7 @@ def load(table: str, protocols: list[Protocol], store="", columns=IDENTITY) -> p
     if left_out := [f"{name} ({run.state})" for name, run in runs.items() if name not in finished]:
         warnings.warn(
             f"{len(left_out)} of {len(runs)} runs are not finished in {store or STORE} and left out: "
-            f"{first_of(left_out, 3)}; lib.runs.sweep computes them",
+            f"{truncated(left_out, 3)}; lib.runs.sweep computes them",
             stacklevel=2,
         )
     for run in finished.values():

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from lib.analysis import baselines
 from lib.data.rows import load_tokenizer, tokenise
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method.active_learning import prepare
 from lib.runs.results import Run, load
 from lib.runs.run import run

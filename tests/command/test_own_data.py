@@ -14,7 +14,7 @@ from helpers import planned, run_all, stored
 from lib.command import own_data
 from lib.data.split import Split
 from lib.data.tasks import load_task, read_texts
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.protocol import QUESTIONS, profile
 from lib.runs import plans, sweep
 from lib.runs.files import write_text

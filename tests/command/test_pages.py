@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from lib.command import pages
-from lib.fields import StudyError
+from lib.errors import StudyError
 
 STATE = {"application/vnd.jupyter.widget-state+json": {"state": {"1": {}}, "version_major": 2, "version_minor": 0}}
 WIDGET = {"version_major": 2, "version_minor": 0, "model_id": "1"}

@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from lib import cli
 from lib.command import execution
 from lib.command.execution import KERNEL
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method.acquisition import STRATEGIES
 from lib.protocol import PROFILES
 

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from lib.data.split import VALIDATION, apart, normalised, split
-from lib.fields import StudyError
+from lib.errors import StudyError
 
 WORDS = [f"word{n}" for n in range(2000)]
 

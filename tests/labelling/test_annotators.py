@@ -10,7 +10,7 @@ from test_labelling import invented, write_csv
 
 from lib import labelling
 from lib.data.own_rows import read_rows
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.labelling import annotators, handover
 from lib.labelling.labeller import Labeller
 

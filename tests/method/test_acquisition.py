@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from sklearn.metrics import mutual_info_score
 
-from lib.fields import StudyError, display_name
+from lib.data.tasks import display_name
+from lib.errors import StudyError
 from lib.figures import looks
 from lib.method import acquisition
 from lib.method.acquisition import STRATEGIES, bald, highest, margin, predictive_entropy, variation_ratio

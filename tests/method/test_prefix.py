@@ -10,7 +10,7 @@ import torch
 from test_uncertainty import POOL, SAMPLES, picks, trained
 
 from lib.data.tasks import load_task
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method import prefix as prefixes
 from lib.method.acquisition import bald
 from lib.method.model import build_classifier, frozen_parts

@@ -4,7 +4,7 @@ import pytest
 from distributed import LocalCluster
 from helpers import refused, stored
 
-from lib.fields import StudyError
+from lib.errors import StudyError
 from lib.method.acquisition import STRATEGIES, Strategy, highest, mean_log_probs
 from lib.runs import cluster
 from lib.runs.compute import sweep

@@ -1,8 +1,6 @@
-"""How a user's mistake is said: one line, with what is allowed and what to do; and how names are written."""
+"""A user's mistake, in one line, and the words that such lines are made of."""
 
 import difflib
-
-from lib.method.acquisition import STRATEGIES
 
 
 class StudyError(ValueError):
@@ -15,13 +13,13 @@ class StudyError(ValueError):
         return [str(self)]
 
 
-def one_of(options) -> str:
+def join_or(options) -> str:
     """'a, b or c', for error messages."""
     *head, last = map(str, options)
     return f"{', '.join(head)} or {last}" if head else last
 
 
-def first_of(parts, most: int = 10) -> str:
+def truncated(parts, most: int = 10) -> str:
     """'a, b and 3 more': the first of several, and how many others there are."""
     first, others = list(map(str, parts))[:most], len(parts) - most
     return ", ".join(first) + (f" and {others} more" if others > 0 else "")
@@ -32,7 +30,7 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
-def meant(given, options) -> str:
+def did_you_mean(given, options) -> str:
     """' (did you mean status?)' of the nearest of these options; empty if none is near. For error messages."""
     near = difflib.get_close_matches(str(given), list(map(str, options)), 1, 0.65)
     return f" (did you mean {near[0]}?)" if near else ""
@@ -42,29 +40,6 @@ def brief(error: BaseException) -> str:
     """The kind of an error and the first line of what it says."""
     said = str(error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
-
-
-# how the study's figures and sentences write the names of tasks; others stay as they are
-WRITTEN = {
-    "mnli": "MNLI",
-    "qnli": "QNLI",
-    "sst2": "SST-2",
-    "snli": "SNLI",
-    "trec": "TREC",
-    "kinds": "kinds of text",
-}
-
-
-def display_name(name) -> str:
-    """A task or strategy as a reader should see it, as plain text; what neither is stays as it is.
-
-    Whoever shows it escapes it for the place: figures draw all text as it is, sentences have
-    `lib.analysis.wording.named`, pages `lib.data.escaping`.
-    """
-    name = str(name)
-    if name in STRATEGIES:  # one of somebody's own may be a function alone
-        return getattr(STRATEGIES[name], "title", name.replace("_", " "))
-    return WRITTEN.get(name, name)
 
 
 def whole_numbers(name: str, given) -> tuple[int, ...]:
