@@ -167,7 +167,9 @@ def explore(given: Protocol | Run | Explored, store="") -> Explored:
         raise StudyError(f"{reprlib.repr(given)} is not a run: give a lib.protocol.Protocol or a lib.runs.results.Run")
     run = given if isinstance(given, Run) else Run(given, Path(store or results.STORE))
     if run.failure:
-        raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.runs.compute first")
+        raise StudyError(f"run {run.name} failed ({run.failure['error']}): compute it with lib.runs.sweep first")
+    if not run.done:
+        raise StudyError(f"run {run.name} is {run.state} in {run.store}: compute it with lib.runs.sweep first")
     rounds, pool, samples = (results.load(table, [run.protocol], run.store) for table in ("rounds", "pool", "samples"))
     texts, lacking = readable(run.protocol)
     by_row = {k: some.set_index("row") for k, some in by_round(samples).items()}
@@ -223,4 +225,4 @@ def pair(protocols: list[Protocol], store="") -> list[Run]:
         if run.protocol.scores:
             wanted = dataclasses.replace(run.protocol, strategy="random")
             return [run, *(other for other in there if other.protocol == wanted)]
-    raise StudyError("none of these runs is in the store with scores: compute them with lib.runs.compute first")
+    raise StudyError("none of these runs is in the store with scores: compute them with lib.runs.sweep first")

@@ -147,7 +147,7 @@ def test_a_pair_is_the_first_run_that_is_there_and_random_of_its_seed(study):
     missing = dataclasses.replace(protocols[0], seed=7)
     store = study().store
     assert [one.protocol for one in data.pair([missing, *protocols], store)] == protocols
-    with refused("none of these runs", "lib.runs.compute"):
+    with refused("none of these runs", "lib.runs.sweep"):
         data.pair([missing], store)
 
 
@@ -419,7 +419,7 @@ def test_a_mistake_is_one_line(study, tiny_protocol, tmp_path):
         Explorer(study(strategy="random"))
     with refused("no scores", "give the other run first"):
         Explorer(study(strategy="random"), study())
-    with refused("missing", "lib.runs.compute"):
+    with refused("missing", "lib.runs.sweep"):
         Explorer(study().protocol, store=tmp_path)
     with refused("'reviews'", "Protocol"):
         Explorer("reviews")

@@ -130,10 +130,10 @@ def test_a_worker_whose_gpu_is_lost_ends_and_another_process_says_so(in_worker, 
     run = results.Run(tiny_protocol(), tmp_path)
     if in_worker:
         with pytest.raises(SystemExit):
-            compute._compute(run, "", in_worker=True)
+            compute._compute(run, in_worker=True)
         assert not (run.folder / "failed.json").exists(), "it is tried again elsewhere"
     else:
-        assert "illegal memory access" in compute._compute(run, "").error
+        assert "illegal memory access" in compute._compute(run).error
 
 
 def test_a_gpu_whose_memory_is_full_is_not_lost():
