@@ -39,7 +39,7 @@ def test_a_task_holds_its_rows_in_the_order_of_the_data_set(name, tiny_hub):
     source = TASKS[name]
     task = load_task(name, tiny_hub)
     for split, rows in (("train", task.train), (source.validation, task.validation)):
-        (file,) = Path(tiny_hub, source.data, source.config).glob(f"{split}-*.parquet")
+        (file,) = Path(tiny_hub, source.data.folder, source.config).glob(f"{split}-*.parquet")
         table = pd.read_parquet(file)
         table = table[table["label"] >= 0]  # a pair without a gold label is left out
         assert rows.labels_N.tolist() == table["label"].tolist()
