@@ -273,10 +273,6 @@ class Profile:
                 f"runs={runs!r} is not allowed: give a number of seeds up to {MOST_RUNS:,}, or 0 for the profile's "
                 f"{self.runs}"
             )
-
-        def drawn_rows(seed: int) -> dict[str, int]:
-            return {"seed": seed, "draw": seed + 1} if drawn else {"seed": seed}
-
         beyond = [F for F in frozen if abs(F) > self.layers and "encoder" not in changes]
         if beyond:
             raise StudyError(
@@ -284,7 +280,11 @@ class Profile:
                 f"{-self.layers} to {self.layers}"
             )
         return [
-            Protocol(**{**self.common, **drawn_rows(seed), "task": task, "strategy": strategy, "frozen": F, **changes})
+            Protocol(
+                **self.common
+                | {"task": task, "strategy": strategy, "frozen": F, "seed": seed, "draw": seed + 1 if drawn else 0}
+                | changes
+            )
             for task, strategy, F in itertools.product(tasks, strategies, frozen)
             for seed in range(runs or self.planned("frozen" if F else "draws" if drawn else "strategies", task))
         ]

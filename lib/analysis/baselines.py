@@ -19,7 +19,7 @@ from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
 from lib.data import sources
-from lib.data.rows import load_tokenizer, tokenise
+from lib.data.rows import keep_arrays, load_tokenizer, tokenise
 from lib.data.tasks import Texts, display_name, read_texts
 from lib.errors import StudyError
 from lib.protocol import IDENTITY, Protocol, digest
@@ -214,18 +214,13 @@ class Vectors:
             vectors_NH = sentence_vectors(classifier, tokenizer, [text for _, text in some], self.max_length)
             self.known |= dict(zip((key for key, _ in some), vectors_NH, strict=True))
             with suppress(OSError):  # where nothing can be written, the next process encodes again
-                self._keep()
+                hashes_N, vectors_NH = np.array([*self.known], np.uint64), np.stack([*self.known.values()])
+                keep_arrays(self.path, {"hashes": hashes_N, "vectors": vectors_NH})
 
     def of(self, rows: list[tuple]) -> np.ndarray:
         """vectors_NKH of the texts of rows, which are tuples of K texts and a label."""
         self.add(text for row in rows for text in row[:-1])
         return np.stack([[self.known[_hash(text)] for text in row[:-1]] for row in rows])
-
-    def _keep(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = self.path.with_name(f"{self.path.stem}-{os.getpid()}.npz")
-        np.savez(scratch, hashes=np.array([*self.known], np.uint64), vectors=np.stack([*self.known.values()]))
-        scratch.rename(self.path)
 
 
 def _hash(text: str) -> int:

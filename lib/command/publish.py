@@ -30,8 +30,10 @@ INJECTED_ID = "parameters-of-the-outputs"
 OF_A_MACHINE = ("hub", *PLACES)  # parameters that say where something lies, or that the command has computed
 
 
-def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path) -> Iterator[str]:
-    """Publish finished runs of a profile, and the notebooks as executed in a folder. → a line for each thing done.
+def publish(scope: Scope, runs: list[Run], store: Path, notebooks: list[Path], executed: Path) -> Iterator[str]:
+    """Publish finished runs of a profile, the baselines in a store, and the notebooks as executed in a folder.
+
+    → a line for each thing done.
 
     Raises StudyError as `publish_runs` does, and if there is nothing to publish.
     """
@@ -40,7 +42,7 @@ def publish(scope: Scope, runs: list[Run], notebooks: list[Path], executed: Path
     if not runs and not there:
         raise StudyError(f"no run that these notebooks need is finished: ./run_all.sh --profile {name} computes them")
     study, new = publish_runs(published.STUDIES / name, scope, runs) if runs else (Study(published.STUDIES / name), 0)
-    baselines = publish_baselines(study, runs[0].store, scope) if runs else 0
+    baselines = publish_baselines(study, store, scope)
     sizes = [path.stat().st_size for path in study.folder.iterdir()]
     counted = f"{len(study.runs)} runs, {new} of them new; baselines of {baselines} more"
     yield f"{study.folder}: {counted}; {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB"

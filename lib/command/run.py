@@ -21,7 +21,7 @@ from lib.runs.costs import cost
 from lib.runs.costs import plan as plan_runs
 from lib.runs.ledger import ledger, say_missing
 from lib.runs.packing import Scope
-from lib.runs.results import Run
+from lib.runs.results import STORE, Run
 
 
 def carry_out(command: Command, executed: Path) -> int:
@@ -138,14 +138,12 @@ def publish(command: Command, executed: Path) -> int:
     """Add the finished runs that the notebooks need to the committed study, with figures and executed notebooks."""
     from lib.command import publish as publishing
 
-    entries = {
-        entry.run.name: entry
-        for _, protocols, store in status.needed_runs(command)
-        for entry in ledger(protocols, store)
-    }
+    needed = status.needed_runs(command)
+    entries = {entry.run.name: entry for _, protocols, store in needed for entry in ledger(protocols, store)}
     runs = [entry.run for entry in entries.values() if entry.run.live]
+    store = Path(next((store for *_, store in needed), STORE))  # one for all notebooks
     notebooks = [path for path, _ in command.jobs]
-    for line in publishing.publish(Scope(profile(command.profile)), runs, notebooks, executed):
+    for line in publishing.publish(Scope(profile(command.profile)), runs, store, notebooks, executed):
         print(line, flush=True)
     if line := say_missing(list(entries.values())):
         print(line)

@@ -168,9 +168,13 @@ def _read_kept(path: Path, splits: list[list[tuple]]) -> list[Rows] | None:
 
 
 def _keep(path: Path, splits: list[Rows]) -> None:
+    keep_arrays(path, {f"{name}_{n}": getattr(rows, name) for n, rows in enumerate(splits) for name in ARRAYS})
+
+
+def keep_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write a .npz of the cache, whole, whichever process comes first. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f"{path.stem}-{os.getpid()}.npz")
-    arrays = {f"{name}_{number}": getattr(rows, name) for number, rows in enumerate(splits) for name in ARRAYS}
     try:
         np.savez(scratch, **arrays)
         scratch.rename(path)

@@ -105,8 +105,7 @@ def compute_on(address: str, function: Callable, runs: list) -> Iterator[tuple[o
     """`function` of every run on the workers of a scheduler: (run, result, error) as they come.
 
     An exception is not retried. A run whose worker dies is, as often as the scheduler allows; a scheduler that dies is
-    waited for, LOST times. Raises StudyError, before anything is computed, if a worker cannot compute
-    runs.
+    waited for, LOST times. Raises StudyError, before anything is computed, if a worker cannot compute runs.
     """
     from distributed import Client
 

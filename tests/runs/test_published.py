@@ -15,9 +15,10 @@ import pytest
 from helpers import refused
 from made_up import CLASSES, MadeUp
 
+from lib.analysis import baselines
 from lib.command import execution, publish
 from lib.protocol import Profile, profile
-from lib.runs import files, published
+from lib.runs import audit, files, published
 from lib.runs.packing import Scope
 from lib.runs.published import MANIFEST, Study
 from lib.runs.results import TABLES, Run, load
@@ -194,6 +195,25 @@ def test_a_study_of_another_format_is_left_alone(protocols, study, live, studies
 
 
 # ---- adding
+
+
+def test_baselines_are_published_where_all_runs_are_so_already(study, studies, protocols, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "ROOT", tmp_path)
+    (tmp_path / "README.md").write_text("without a table")
+    notebook = executed_notebook(tmp_path / "notebooks", "done.ipynb")
+    runs = [Run(protocol, tmp_path) for protocol in protocols.values()][:2]
+    rows = {"round": [0], "labelled": 10, "baseline": "logistic regression", "accuracy": 0.5, "macro_f1": 0.4}
+    (tmp_path / "baselines").mkdir()
+    for one in runs:
+        pd.DataFrame(rows).to_parquet(tmp_path / "baselines" / f"{one.name}.parquet")
+    for more in (2, 0):
+        scope = Scope(dataclasses.replace(study, name="tiny"), SHOWN)
+        (line, *_) = publish.publish(scope, [], tmp_path, [notebook], tmp_path / "executed")
+        assert f"baselines of {more} more" in line
+    assert audit.check_studies() == []
+    found = baselines.load([one.protocol for one in runs], tmp_path / "empty")
+    assert found["run"].to_list() == [one.name for one in runs]
+    assert (found["accuracy"] == 0.5).all()
 
 
 def test_publishing_in_two_steps_is_the_same_as_in_one(study, protocols, live, whole, tmp_path):
@@ -376,9 +396,11 @@ def test_figures_and_notebooks_are_published_where_all_runs_are_so_already(study
     notebook = executed_notebook(tmp_path / "notebooks", "done.ipynb")
     before = (studies / "tiny" / MANIFEST).read_bytes()
     scope = Scope(dataclasses.replace(study, name="tiny"), SHOWN)
-    said = list(publish.publish(scope, [], [notebook], tmp_path / "executed"))
+    said = list(publish.publish(scope, [], tmp_path, [notebook], tmp_path / "executed"))
     assert ", 0 of them new; " in said[0]
     assert (studies / "tiny" / MANIFEST).read_bytes() == before
     assert (tmp_path / "figures" / "study" / "tiny" / "curve.csv").read_text() == "x"
     with refused("no run that these notebooks need is finished"):
-        list(publish.publish(Scope(dataclasses.replace(study, name="other"), SHOWN), [], [notebook], tmp_path))
+        list(
+            publish.publish(Scope(dataclasses.replace(study, name="other"), SHOWN), [], tmp_path, [notebook], tmp_path)
+        )
